@@ -1,0 +1,1 @@
+"""The engines: each reads a source and hands grouped batches to one pass."""

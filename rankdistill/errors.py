@@ -1,0 +1,117 @@
+"""Errors meant for the user: a code, one sentence, where, what was found, what to do.
+
+Ground floor: every room raises these, only `cli` and `jobs` print them. Faults of our
+own are `assert`s, never one of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# Exit code by family of codes (the two digits after the E).
+EXIT_CODES = {"01": 2, "02": 4, "03": 3, "04": 4, "05": 6, "06": 3}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A spot in a text file; `line` and `column` start at 1."""
+
+    file: str
+    line: int
+    column: int
+    text: str = ""
+
+
+class UserError(Exception):
+    """One fault that the user can mend. `code` is like "E0102"."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        place: Place | None = None,
+        found: str | None = None,
+        help: str | None = None,
+    ) -> None:
+        super().__init__(f"error[{code}]: {message}")
+        assert code[0] == "E" and code[1:3] in EXIT_CODES, code
+        self.code, self.message, self.place, self.found, self.help = (
+            code,
+            message,
+            place,
+            found,
+            help,
+        )
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODES[self.code[1:3]]
+
+    def __reduce__(self) -> tuple[object, ...]:  # crosses process borders (Spark workers)
+        state = (self.code, self.message, self.place, self.found, self.help)
+        return (_rebuild, (type(self), state))
+
+
+def _rebuild(kind: type[UserError], state: tuple) -> UserError:
+    code, message, place, found, help = state
+    return kind(code, message, place=place, found=found, help=help)
+
+
+class ConfigError(UserError):
+    """E01xx: the configuration or the column mapping is wrong."""
+
+
+class PlaceError(UserError):
+    """E02xx: a folder, a table or a version is not where or what it should be."""
+
+
+class InputError(UserError):
+    """E03xx: the input breaks the contract."""
+
+
+class ResourceError(UserError):
+    """E04xx: the environment lacks something (Java, memory, disk, a package)."""
+
+
+class UserErrors(Exception):
+    """Several faults found together; at least one."""
+
+    def __init__(self, errors: Sequence[UserError]) -> None:
+        assert errors
+        super().__init__("\n".join(str(error) for error in errors))
+        self.errors = tuple(errors)
+
+    @property
+    def exit_code(self) -> int:
+        return self.errors[0].exit_code
+
+
+def render(error: UserError) -> str:
+    """The error as the terminal shows it: up to five parts, a line each."""
+    lines = [f"error[{error.code}]: {printable(error.message)}"]
+    if error.place:
+        place = error.place
+        where = f"  --> {place.file}:{place.line}:{place.column}"
+        lines.append(f"{where}    {printable(place.text.strip())}" if place.text else where)
+    if error.found:
+        lines.append(f"  found   : {printable(error.found)}")
+    if error.help:
+        lines.append(f"  help    : {printable(error.help)}")
+    return "\n".join(lines)
+
+
+def printable(text: str, *, limit: int = 2000) -> str:
+    """`text` without control characters (terminal escapes), cut at `limit` characters."""
+    clean = "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
+    return clean if len(clean) <= limit else clean[:limit] + "..."
+
+
+def closest(name: str, known: Sequence[str]) -> str | None:
+    """The known name nearest to `name`, or None where nothing is near."""
+    import difflib
+
+    lowered = {k.lower(): k for k in known}
+    near = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
+    return lowered[near[0]] if near else None

@@ -1,0 +1,1 @@
+"""Ranked lists: one request, its candidates in the teacher's order."""

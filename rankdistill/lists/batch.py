@@ -1,0 +1,157 @@
+"""`Lists`, the batch every later room works on.
+
+Shapes: R requests, N candidates (all requests' candidates, one request after the other).
+The candidates of request i stand at offsets[i] : offsets[i + 1], in the teacher's order:
+those with a teacher rank first, by it, then those an earlier stage dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rankdistill.hashing import xxh64
+
+# `stage` is the last stage that processed the item.
+STAGES = {"recalled": 1, "preranked": 2, "ranked": 3, "reranked": 4, "exposed": 5}
+EXPOSED, RANKED, PRERANKED, RECALLED = 5, 3, 2, 1
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Ranked lists of R requests with N candidates in all.
+
+    requests: R rows; at least request_id, user_id, request_time, split, dt.
+    candidates: N rows; at least item_id, stage (int8), rank, position (int32), teacher_score
+        (float64); further columns as mapped. Nulls as documented in schemas/lists.json.
+    teacher_rank: int32 [N], 1-based rank under `teacher_order`; 0 where the teacher gave none.
+    response: for each feedback column that counts as a response, the least value that does.
+    """
+
+    offsets: np.ndarray
+    requests: pa.RecordBatch
+    candidates: pa.RecordBatch
+    teacher_rank: np.ndarray
+    feedback: tuple[str, ...] = ()
+    response: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        assert len(self.offsets) == self.requests.num_rows + 1, "offsets do not fit requests"
+        assert self.offsets[-1] == self.candidates.num_rows, "offsets do not fit candidates"
+
+    @property
+    def num_requests(self) -> int:
+        return self.requests.num_rows
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Candidates per request, int64 [R]."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def request(self) -> np.ndarray:
+        """The request (0 .. R-1) of each candidate, int64 [N]."""
+        return np.repeat(np.arange(self.num_requests), self.lengths)
+
+    @cached_property
+    def place(self) -> np.ndarray:
+        """The 0-based place of each candidate in its list, int64 [N]."""
+        return np.arange(len(self.request)) - self.offsets[:-1][self.request]
+
+    @cached_property
+    def request_key(self) -> np.ndarray:
+        """The key that every draw of a request starts from, uint64 [R]."""
+        return xxh64(self.requests.column("request_id"))
+
+    @cached_property
+    def num_ranked(self) -> np.ndarray:
+        """Candidates with a teacher rank per request, int64 [R]; they stand first."""
+        return segment_sum(self.teacher_rank > 0, self.offsets)
+
+    @cached_property
+    def stage(self) -> np.ndarray:
+        """int8 [N], a value of STAGES."""
+        return numbers(self.candidates.column("stage"), np.int8)
+
+    @cached_property
+    def score(self) -> np.ndarray:
+        """teacher_score as float64 [N], NaN where there is none."""
+        return numbers(self.candidates.column("teacher_score"), np.float64)
+
+    @cached_property
+    def has_score(self) -> bool:
+        """Whether any candidate of the batch carries a teacher score."""
+        column = self.candidates.column("teacher_score")
+        return len(column) > column.null_count
+
+    @cached_property
+    def responded(self) -> np.ndarray:
+        """bool [N]: exposed (or of unknown exposure) and responded to, by `response`."""
+        hit = np.zeros(self.candidates.num_rows, dtype=bool)
+        for name, least in self.response.items():
+            hit |= numbers(self.candidates.column(name), np.float64) >= least
+        return hit
+
+    @cached_property
+    def exposed(self) -> np.ndarray:
+        """bool [N]: stage is exposed."""
+        return self.stage == EXPOSED
+
+    def rows(self) -> pa.RecordBatch:
+        """One row per request, candidate columns as parallel lists (the `lists` table)."""
+        offsets = pa.array(self.offsets.astype(np.int32))
+        columns = {name: self.requests.column(name) for name in self.requests.schema.names}
+        for name in self.candidates.schema.names:
+            columns[name] = pa.ListArray.from_arrays(offsets, self.candidates.column(name))
+        return pa.RecordBatch.from_pydict(columns)
+
+    def take(self, requests: np.ndarray) -> Lists:
+        """The lists of the given requests (indices), in that order."""
+        rows = spans(self.offsets[:-1][requests], self.lengths[requests])
+        return Lists(
+            np.concatenate([[0], np.cumsum(self.lengths[requests])]),
+            self.requests.take(pa.array(requests)),
+            self.candidates.take(pa.array(rows)),
+            self.teacher_rank[rows],
+            self.feedback,
+            self.response,
+        )
+
+
+def numbers(column: pa.Array, dtype: type) -> np.ndarray:
+    """A numeric or boolean column as NumPy; null becomes NaN in floats and 0 in integers."""
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
+    if column.null_count:
+        column = pc.fill_null(column.cast(pa.from_numpy_dtype(dtype)), np.dtype(dtype).type(
+            np.nan if np.issubdtype(dtype, np.floating) else 0
+        ).item())
+    return column.to_numpy(zero_copy_only=False).astype(dtype, copy=False)
+
+
+def segment_sum(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Sum of `values` [N] over each segment offsets[i] : offsets[i + 1] (int64 or float64 [R]).
+
+    Floats are summed segment by segment, never by a running total over the batch: a row may
+    not depend on what else is in its batch.
+    """
+    if np.issubdtype(values.dtype, np.floating):
+        sums = np.zeros(len(offsets) - 1)
+        filled = np.flatnonzero(offsets[1:] > offsets[:-1])
+        if len(filled):
+            sums[filled] = np.add.reduceat(values.astype(np.float64), offsets[:-1][filled])
+        return sums
+    running = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
+    return running[offsets[1:]] - running[offsets[:-1]]
+
+
+def spans(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """start, start + 1, ... start + length - 1 for each pair, one after the other (int64)."""
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.arange(total) + np.repeat(starts - (ends - lengths), lengths)

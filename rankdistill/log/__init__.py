@@ -1,0 +1,1 @@
+"""The door: presets, column mapping, validation, and a simulator of logs."""

@@ -1,0 +1,1 @@
+"""The data set on disk: Delta tables under one list of builds."""
