@@ -1,0 +1,33 @@
+"""What each error code means: read by `rankdistill explain`. Ground floor.
+
+A room that raises a new code adds its line here; tests/test_errors.py checks that none is
+missing.
+"""
+
+from __future__ import annotations
+
+CODES = {
+    "E0100": "The configuration file cannot be opened, is not UTF-8, or is over 1 MB.",
+    "E0101": "The configuration is not YAML as we read it: broken syntax, a tab, a key given twice,"
+    " a tag, nesting over 20 levels, over 50 aliases, or a number that is not finite.",
+    "E0102": "A column named in the mapping is not in the input log.",
+    "E0103": "The configuration has a key that its block does not know.",
+    "E0104": "A value has the wrong type or lies outside its bounds.",
+    "E0105": "Options that are right one by one are refused together.",
+    "E0106": "A key without a default is missing.",
+    "E0107": "A name or kind is not one of those known.",
+    "E0108": "A --set override cannot be understood or applied.",
+    "E0109": "An ${env:NAME} reference stands where none is read, or the variable is not set.",
+    "E0201": "The output folder is not a data set of ours, and not empty.",
+    "E0202": "The output place is refused: it overlaps the input, is a link or is not a folder.",
+    "E0203": "Another build has committed the same dt in the meantime.",
+    "E0301": "Teacher scores are null, NaN or infinite; the rows were set aside.",
+    "E0305": "The samples would blow up; a cap is missing or too wide.",
+    "E0310": "An input file is damaged, cut off or not of the stated format.",
+    "E0401": "Spark cannot start: Java 17 or newer is not found.",
+    "E0402": "The disk is full.",
+    "E0403": "Memory ran out; the message names the setting to change.",
+    "E0404": "A package is missing or its version does not fit.",
+    "E0501": "Training stopped because the loss is not finite.",
+    "E0601": "The metrics are missing, damaged or of an unknown schema version.",
+}

@@ -1,0 +1,241 @@
+"""pydantic's errors as ours: a place, our own words, what is known, a fix. Ground floor."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rankdistill.config_schema import Node, Schema, Spot, shown
+from rankdistill.document import Document, dotted
+from rankdistill.errors import ConfigError, UserError, closest
+from rankdistill.yaml_reader import KeyPath
+
+_SAID_TRUE, _SAID_FALSE = ("yes", "on", "y", "true", "1"), ("no", "off", "n", "false", "0")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One error of pydantic, at its place in document and schema."""
+
+    kind: str
+    spot: Spot
+    value: Any
+    message: str
+    context: dict[str, Any]
+
+    @property
+    def path(self) -> KeyPath:
+        return self.spot.path
+
+
+def faults_of(errors: Sequence[Any], schema: Node, document: Document) -> list[UserError]:
+    """`errors` (of ValidationError.errors()) against the model's JSON Schema, as ConfigErrors."""
+    known = Schema(schema)
+    faults = [
+        Fault(e["type"], known.walk(e["loc"]), e.get("input"), e["msg"], e.get("ctx", {}))
+        for e in errors
+    ]
+    return [_told(fault, known, document) for fault in _one_per_union(faults)]
+
+
+def _one_per_union(faults: list[Fault]) -> list[Fault]:
+    """pydantic reports each member of a plain union; keep the member that was meant, or none.
+
+    A member was meant if the value has its shape, so that its errors lie deeper inside.
+    """
+    unions: dict[KeyPath, dict[str, list[Fault]]] = {}
+    kept = []
+    for fault in faults:
+        if fault.spot.union:
+            path, _, label = fault.spot.union
+            unions.setdefault(path, {}).setdefault(label, []).append(fault)
+        else:
+            kept.append(fault)
+    for path, members in unions.items():
+        meant = [m for m in members.values() if all(_is_inside(fault, path) for fault in m)]
+        if meant:
+            kept += min(meant, key=lambda errors: len(errors))
+            continue
+        first = next(iter(members.values()))[0]
+        assert first.spot.union
+        spot = Spot(path, first.spot.union[1], {})
+        kept.append(Fault("union", spot, first.value, "is of no known form", {}))
+    return kept
+
+
+def _is_inside(fault: Fault, union: KeyPath) -> bool:
+    return len(fault.path) > len(union) or fault.kind == "value_error"
+
+
+def _told(fault: Fault, schema: Schema, document: Document) -> ConfigError:
+    tell = _TELLERS.get(fault.kind, _wrong)
+    return tell(fault, schema, document)
+
+
+def _unknown_key(fault: Fault, schema: Schema, document: Document) -> ConfigError:
+    *block, key = fault.path
+    known = list(fault.spot.parent.get("properties", ()))
+    near = closest(str(key), known)
+    place = document.place(fault.path, of_key=True)
+    help = None
+    if near and place.file == "--set":
+        help = f'did you mean "{near}"?   {_set((*block, near), fault.value)}'
+    elif near:
+        help = f'did you mean "{near}"? rename the key in line {place.line}'
+    return ConfigError(
+        "E0103",
+        f'unknown key "{key}" in {_name(block)}',
+        place=place,
+        found=f"{key}; known are {', '.join(known)}" if known else str(key),
+        help=help,
+    )
+
+
+def _missing(fault: Fault, schema: Schema, document: Document) -> ConfigError:
+    *block, _ = fault.path
+    wanted = schema.wanted(fault.spot.node)
+    example = "VALUE" if len(choices := schema.choices(fault.spot.node)) < 1 else choices[0]
+    return ConfigError(
+        "E0106",
+        f"{dotted(fault.path)} is missing",
+        place=document.place(tuple(block), of_key=True),
+        found=", ".join(fault.value) if isinstance(fault.value, dict) and fault.value else None,
+        help=f"{_set(fault.path, example)}   ({wanted or 'it has no default'})",
+    )
+
+
+def _unknown_kind(fault: Fault, schema: Schema, document: Document) -> ConfigError:
+    """The key that tells a union's members apart holds none of the known names."""
+    key, kinds = _discriminator(fault, schema)
+    path = (*fault.path, key)
+    given = fault.value.get(key) if isinstance(fault.value, dict) else None
+    near = closest(str(given), kinds)
+    return ConfigError(
+        "E0107",
+        f"{dotted(path)} is not a known name",
+        place=document.place(path),
+        found=f"{_spelt(document, path, given)}; known are {', '.join(kinds)}",
+        help=f'did you mean "{near}"?   {_set(path, near)}' if near else None,
+    )
+
+
+def _no_kind(fault: Fault, schema: Schema, document: Document) -> ConfigError:
+    key, kinds = _discriminator(fault, schema)
+    if not isinstance(fault.value, dict):
+        return _wrong(fault, schema, document)
+    path = (*fault.path, key)
+    return ConfigError(
+        "E0106",
+        f"{dotted(path)} is missing",
+        place=document.place(fault.path, of_key=True),
+        found=f"{', '.join(fault.value) or 'an empty block'}; known are {', '.join(kinds)}",
+        help=_set(path, kinds[0]) if kinds else None,
+    )
+
+
+def _discriminator(fault: Fault, schema: Schema) -> tuple[str, list[str]]:
+    key = str(fault.context.get("discriminator", "kind")).strip("'")
+    return key, list(schema.kinds(fault.spot.node))
+
+
+def _refused(fault: Fault, schema: Schema, document: Document) -> ConfigError:
+    """A validator's ValueError: its own text; of a whole block, it is a combination."""
+    text = str(fault.context.get("error") or fault.message)
+    whole = isinstance(fault.value, dict)
+    return ConfigError(
+        "E0105" if whole else "E0104",
+        f"{dotted(fault.path)}: {text}" if fault.path else text,
+        place=document.place(fault.path, of_key=whole),
+        found=None if whole else _spelt(document, fault.path, fault.value),
+    )
+
+
+def _wrong(fault: Fault, schema: Schema, document: Document) -> ConfigError:
+    """Any other fault: a value that is not what the schema wants."""
+    node, path = fault.spot.node, fault.path
+    choices = schema.choices(node)
+    wanted = schema.wanted(node)
+    verdict = f"must be {wanted}" if wanted else fault.message.replace("Input should", "must")
+    help = None
+    if (better := _nearest(fault.value, node, document, path, schema)) is not None:
+        help = f"did you mean {shown(better)}?   {_set(path, better)}"
+    elif isinstance(node.get("default"), str | int | float):
+        help = f"the default is {shown(node['default'])}   {_set(path, node['default'])}"
+    return ConfigError(
+        "E0107" if choices and isinstance(fault.value, str) else "E0104",
+        f"{_name(path)} {verdict}",
+        place=document.place(path),
+        found=_spelt(document, path, fault.value),
+        help=help,
+    )
+
+
+def _nearest(value: Any, node: Node, document: Document, path: KeyPath, schema: Schema) -> Any:
+    """The right value nearest to a wrong one, or None."""
+    if isinstance(value, dict | list):
+        return None
+    if choices := schema.choices(node):
+        return closest(str(value), choices)
+    if isinstance(value, str) and (kinds := schema.kinds(node)):
+        near = closest(value, list(kinds))
+        return near and {node["discriminator"]["propertyName"]: near}
+    kind = node.get("type")
+    if kind == "boolean":
+        said = str(value).lower()
+        return True if said in _SAID_TRUE else False if said in _SAID_FALSE else None
+    if kind == "string" and value is not None and not isinstance(value, str):
+        mark = document.marks.get(path)
+        return mark.raw if mark and mark.raw else str(value)
+    if kind == "array" and value is not None:
+        return [value]
+    return _nearest_number(value, node) if kind in ("integer", "number") else None
+
+
+def _nearest_number(value: Any, node: Node) -> int | float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    for bound, is_past in (("minimum", number.__lt__), ("maximum", number.__gt__)):
+        if bound in node and is_past(float(node[bound])):
+            return node[bound]
+    past = number <= node.get("exclusiveMinimum", -1e308)
+    if past or number >= node.get("exclusiveMaximum", 1e308) or isinstance(value, bool):
+        return None
+    return int(number) if number.is_integer() else None if node["type"] == "integer" else number
+
+
+def _spelt(document: Document, path: KeyPath, value: Any) -> str:
+    """The value as the file spells it, and what it was read as where that may surprise."""
+    mark = document.marks.get(path)
+    raw = mark.raw if mark else None
+    if isinstance(value, dict):
+        return f"a block with the keys {', '.join(value)}" if value else "an empty block"
+    if isinstance(value, str):
+        return f"{shown(value)} (text)"
+    return shown(value) if not raw or raw == shown(value) else f"{raw}, read as {shown(value)}"
+
+
+def _name(path: Sequence[str | int]) -> str:
+    return dotted(path) or "the top level"
+
+
+def _set(path: Sequence[str | int], value: Any) -> str:
+    """The override that would set `value`, quoted for a shell."""
+    is_plain = isinstance(value, str) and value.replace("_", "").isalpha()
+    plain = is_plain and value.lower() not in ("true", "false", "null")
+    text = value if plain else json.dumps(value, ensure_ascii=False)
+    return f"--set {shlex.quote(f'{dotted(path)}={text}')}"
+
+
+_TELLERS = {
+    "extra_forbidden": _unknown_key,
+    "missing": _missing,
+    "union_tag_invalid": _unknown_kind,
+    "union_tag_not_found": _no_kind,
+    "value_error": _refused,
+    "assertion_error": _refused,
+}
