@@ -65,8 +65,9 @@ def xxh64(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
         parts = [xxh64(chunk) for chunk in column.chunks]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=U64)
     if pa.types.is_integer(column.type):
-        words = column.fill_null(0).cast(pa.int64()).to_numpy(zero_copy_only=False)
-        hashed = _short(words.view(U64).reshape(-1, 1), 8)
+        values = column.fill_null(0).cast(pa.int64()).to_numpy(zero_copy_only=False)
+        data = np.append(values, 0).view(np.uint8)
+        hashed = _hash(_Words(data, np.arange(len(values)) * 8, 8))
     else:
         hashed = _bytes(column.cast(pa.large_binary()))
     if column.null_count:
@@ -74,30 +75,56 @@ def xxh64(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     return hashed
 
 
+class _Words:
+    """Rows of equal length in bytes, read as little-endian words on demand."""
+
+    def __init__(self, data: np.ndarray, starts: np.ndarray, length: int) -> None:
+        # `data` has eight spare bytes at its end, so that every start can be read as a word.
+        self._unaligned = np.ndarray((len(data) - 7,), dtype="<u8", buffer=data, strides=(1,))
+        self._starts, self.length = starts, length
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, word: int) -> np.ndarray:
+        values = self._unaligned[self._starts + 8 * word]
+        rest = self.length - 8 * word
+        return values if rest >= 8 else values & U64((1 << (8 * rest)) - 1)
+
+
 def _bytes(column: pa.Array) -> np.ndarray:
     """Hash a large_binary array, one pass per distinct length."""
     _, offset_buffer, data_buffer = column.buffers()
     offsets = np.frombuffer(offset_buffer, dtype=np.int64)[column.offset :][: len(column) + 1]
-    data = np.frombuffer(data_buffer or b"", dtype=np.uint8)
-    lengths = np.diff(offsets)
+    first, last = (int(offsets[0]), int(offsets[-1])) if len(column) else (0, 0)
+    data = np.zeros(last - first + 8, dtype=np.uint8)
+    data[: last - first] = np.frombuffer(data_buffer or b"", dtype=np.uint8)[first:last]
+    starts, lengths = offsets[:-1] - first, np.diff(offsets)
     hashed = np.empty(len(column), dtype=U64)
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
-        # A bounded block, so that one long id does not take length * rows of memory.
-        for block in np.array_split(rows, 1 + len(rows) * int(length) // 50_000_000):
-            hashed[block] = _equal_length(data, offsets[block], int(length))
+        for block in np.array_split(rows, 1 + len(rows) // 100_000):  # stays in cache
+            hashed[block] = _hash(_Words(data, starts[block], int(length)))
     return hashed
 
 
-def _equal_length(data: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
-    padded = np.zeros((len(starts), -(-max(length, 1) // 8) * 8), dtype=np.uint8)
-    if length:
-        windows = np.lib.stride_tricks.sliding_window_view(data, length)
-        padded[:, :length] = windows[starts]
-    words = padded.view("<u8")
-    if length < 32:
-        return _short(words, length)
-    return _long(words, length)
+def _hash(words: _Words) -> np.ndarray:
+    seed, length = U64(SEED), words.length
+    with np.errstate(over="ignore"):
+        if length < 32:
+            return _finish(np.full(len(words), seed + _P5 + U64(length)), words, 0)
+        starts = (seed + _P1 + _P2, seed + _P2, seed, seed - _P1)
+        lanes = [np.full(len(words), start, dtype=U64) for start in starts]
+        num_stripes = length // 32
+        for stripe in range(num_stripes):
+            for lane in range(4):
+                lanes[lane] = _round(lanes[lane], words[4 * stripe + lane])
+        state = np.zeros(len(words), dtype=U64)
+        for lane_state, bits in zip(lanes, (1, 7, 12, 18), strict=True):
+            state += _rotl(lane_state, bits)
+        for lane_state in lanes:
+            state = (state ^ _round(np.zeros_like(lane_state), lane_state)) * _P1 + _P4
+        return _finish(state + U64(length), words, num_stripes * 4)
 
 
 def _rotl(x: np.ndarray, bits: int) -> np.ndarray:
@@ -108,38 +135,15 @@ def _round(lane: np.ndarray, word: np.ndarray) -> np.ndarray:
     return _rotl(lane + word * _P2, 31) * _P1
 
 
-def _short(words: np.ndarray, length: int) -> np.ndarray:
-    state = np.full(len(words), SEED, dtype=U64)
-    with np.errstate(over="ignore"):
-        return _finish(state + _P5 + U64(length), words, length, 0)
-
-
-def _long(words: np.ndarray, length: int) -> np.ndarray:
-    seed = U64(SEED)
-    with np.errstate(over="ignore"):
-        starts = (seed + _P1 + _P2, seed + _P2, seed, seed - _P1)
-        lanes = [np.full(len(words), start, dtype=U64) for start in starts]
-        num_stripes = length // 32
-        for stripe in range(num_stripes):
-            for lane in range(4):
-                lanes[lane] = _round(lanes[lane], words[:, 4 * stripe + lane])
-        state = sum(
-            (_rotl(lane, bits) for lane, bits in zip(lanes, (1, 7, 12, 18), strict=True)),
-            start=np.zeros(len(words), dtype=U64),
-        )
-        for lane in lanes:
-            state = (state ^ _round(np.zeros_like(lane), lane)) * _P1 + _P4
-        return _finish(state + U64(length), words, length, num_stripes * 4)
-
-
-def _finish(state: np.ndarray, words: np.ndarray, length: int, word: int) -> np.ndarray:
+def _finish(state: np.ndarray, words: _Words, word: int) -> np.ndarray:
     """The tail of XXH64: whole words, then four bytes, then single ones, then the avalanche."""
+    length = words.length
     while (word + 1) * 8 <= length:
-        state ^= _round(np.zeros_like(state), words[:, word])
+        state ^= _round(np.zeros_like(state), words[word])
         state = _rotl(state, 27) * _P1 + _P4
         word += 1
     rest = length - word * 8
-    tail = words[:, word] if rest else None
+    tail = words[word] if rest else None
     if rest >= 4:
         assert tail is not None
         state ^= (tail & U64(0xFFFFFFFF)) * _P1
@@ -154,3 +158,19 @@ def _finish(state: np.ndarray, words: np.ndarray, length: int, word: int) -> np.
     state *= _P3
     state ^= state >> U64(32)
     return state
+
+
+def hash_rows(rows: pa.RecordBatch) -> np.ndarray:
+    """A hash of each row's values, column by column in order (uint64 [n])."""
+    state = np.zeros(rows.num_rows, dtype=U64)
+    for column in rows.columns:
+        simple = pa.types.is_integer(column.type) or pa.types.is_string(column.type)
+        state = mix(state, xxh64(column if simple else _as_text(column)))
+    return state
+
+
+def _as_text(column: pa.Array) -> pa.Array:
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowNotImplementedError:  # nested values
+        return pa.array([None if v is None else repr(v) for v in column.to_pylist()], pa.string())

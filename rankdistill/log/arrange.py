@@ -1,0 +1,195 @@
+"""Judged candidates to ranked lists: the teacher's order, ranks, the cap, and what stands out."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+
+from rankdistill.lists.batch import Lists, numbers, segment_sum
+from rankdistill.lists.order import LAST, Order
+from rankdistill.log.canonical import Candidates
+from rankdistill.log.mapping import Mapping
+
+ORDER_COLUMNS = {"rank": "rank", "rerank": "rerank_rank", "position": "position"}
+
+
+def arrange(
+    mapping: Mapping,
+    requests: pa.RecordBatch,
+    candidates: Candidates,
+    request: np.ndarray,
+    counts: Counter[str],
+) -> Lists:
+    """The passed candidates of each request in the teacher's order; empty requests go.
+
+    request: int64 [N], ascending. Rows beyond max_candidates are marked in the verdict.
+    """
+    rows = _passed(candidates)
+    keys, from_score = _order_keys(mapping, candidates, request)
+    picked = [key if rows is None else key[rows] for key in keys]
+    item_id = candidates.columns["item_id"]
+    owner = request if rows is None else request[rows]
+    order = Order(tuple(picked), item_id if rows is None else item_id.take(pa.array(rows)))
+    permutation = order.permutation(owner) if len(owner) else None
+    if permutation is not None:
+        rows = permutation if rows is None else rows[permutation]
+
+    sizes = np.bincount(owner, minlength=requests.num_rows)
+    over = mapping.options.max_candidates
+    if sizes.max(initial=0) > over:
+        rows = np.arange(len(request)) if rows is None else rows
+        place = np.arange(len(rows)) - (np.cumsum(sizes) - sizes)[request[rows]]
+        cut = np.zeros(len(request), dtype=bool)
+        cut[rows[place >= over]] = True
+        candidates.verdict.against(cut, "over_max_candidates")
+        rows, sizes = rows[place < over], np.minimum(sizes, over)
+    return _lists(mapping, requests, candidates, rows, sizes, keys[0], from_score, counts)
+
+
+def _passed(candidates: Candidates) -> np.ndarray | None:
+    """Indices of the rows without a reason; None where that is all of them."""
+    if not candidates.verdict.code.any():
+        return None
+    return np.flatnonzero(candidates.verdict.passed)
+
+
+def _order_keys(
+    mapping: Mapping, candidates: Candidates, request: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray | None]:
+    """(keys of the teacher's order [N], bool [N] of rows ranked by their score, or None)."""
+    columns, teacher_order = candidates.columns, mapping.options.teacher_order
+    from_score = None
+    if teacher_order == "list_order":
+        first = np.arange(len(request), dtype=np.float64)
+    elif teacher_order == "score":
+        first = _descending(columns)
+        from_score = np.ones(len(request), dtype=bool)
+    else:
+        first = _ascending(columns, ORDER_COLUMNS[teacher_order])
+        if teacher_order == "rank" and "teacher_score" in columns:
+            from_score = _unranked_requests(first, candidates, request)
+            if from_score is not None:
+                first = np.where(from_score, _descending(columns), first)
+    unranked = np.isinf(first)
+    if not unranked.any() and teacher_order != "score":
+        return [first], from_score
+    second = np.where(unranked, -candidates.stage.astype(np.float64), 0)
+    if teacher_order == "rank":
+        return [first, second], from_score
+    return [first, second, _ascending(columns, "rank")], from_score
+
+
+def _unranked_requests(
+    first: np.ndarray, candidates: Candidates, request: np.ndarray
+) -> np.ndarray | None:
+    """Rows of requests in which no candidate has a rank; None where there are none."""
+    ranked = ~np.isinf(first) & candidates.verdict.passed
+    has_rank = np.bincount(request[ranked], minlength=int(request[-1]) + 1 if len(request) else 0)
+    from_score = has_rank[request] == 0
+    return from_score if from_score.any() else None
+
+
+def _ascending(columns: dict[str, pa.Array], name: str) -> np.ndarray:
+    if name not in columns:
+        return np.full(len(columns["item_id"]), LAST)
+    values = numbers(columns[name], np.int32).astype(np.float64)
+    if columns[name].null_count:
+        values[columns[name].is_null().to_numpy(zero_copy_only=False)] = LAST
+    return values
+
+
+def _descending(columns: dict[str, pa.Array]) -> np.ndarray:
+    score = -numbers(columns["teacher_score"], np.float64)
+    return np.where(np.isnan(score), LAST, score)
+
+
+def _lists(
+    mapping: Mapping,
+    requests: pa.RecordBatch,
+    candidates: Candidates,
+    rows: np.ndarray | None,
+    sizes: np.ndarray,
+    first_key: np.ndarray,
+    from_score: np.ndarray | None,
+    counts: Counter[str],
+) -> Lists:
+    columns, size = dict(candidates.columns), len(candidates.stage)
+    columns["stage"] = pa.array(candidates.stage)
+    if rows is not None:
+        indices = pa.array(rows)
+        columns = {name: column.take(indices) for name, column in columns.items()}
+        first_key, size = first_key[rows], len(rows)
+        from_score = None if from_score is None else from_score[rows]
+    if not sizes.all():
+        requests = requests.filter(pa.array(sizes > 0))
+        sizes = sizes[sizes > 0]
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    place = np.arange(size) - np.repeat(offsets[:-1], sizes)
+    ranked = ~np.isinf(first_key)
+    by_place = np.where(ranked, place + 1, 0).astype(np.int32)
+    if mapping.options.teacher_order == "list_order" or from_score is not None:
+        derived = np.ones(size, dtype=bool) if from_score is None else from_score
+        logged = np.where(ranked & ~derived, first_key, 0).astype(np.int32)
+        teacher_rank = np.where(derived, by_place, logged)
+        if "rank" not in columns or mapping.options.teacher_order == "rank":
+            logged_rank = numbers(columns["rank"], np.int32) if "rank" in columns else 0
+            rank = np.where(derived, by_place, logged_rank).astype(np.int32)
+            columns["rank"] = pa.array(rank, mask=rank == 0)
+    else:
+        teacher_rank = np.where(ranked, first_key, 0).astype(np.int32)
+    lists = Lists(
+        offsets,
+        requests,
+        _completed(columns, mapping, size),
+        teacher_rank,
+        mapping.feedback_names,
+        mapping.response,
+    )
+    counts.update(findings(lists, sampled=mapping.options.ranks == "sampled"))
+    return lists
+
+
+def _completed(columns: dict[str, pa.Array], mapping: Mapping, size: int) -> pa.RecordBatch:
+    """Candidate columns in the order of the contract, absent ones null."""
+    int32, float64 = pa.int32(), pa.float64()
+    ordered = {"item_id": columns["item_id"], "stage": columns["stage"]}
+    if "substage" in columns:
+        ordered["substage"] = columns["substage"].cast(pa.int8())
+    else:
+        ordered["substage"] = pa.nulls(size, pa.int8())
+    for name in ("rank", "rerank_rank", "position"):
+        ordered[name] = columns.get(name, pa.nulls(size, int32))
+    for name in ("teacher_score", "prerank_score"):
+        ordered[name] = columns.get(name, pa.nulls(size, float64))
+    for name in (*mapping.feedback_names, *mapping.groups["item"]):
+        ordered[name] = columns[name]
+    return pa.RecordBatch.from_pydict(ordered)
+
+
+def findings(lists: Lists, *, sampled: bool) -> dict[str, int]:
+    """Gaps, ties and inversions: counted and reported, never repaired.
+
+    rank_gaps: places where the next ranked candidate's rank is not one more (and not tied);
+    rank_ties, score_ties: neighbours in the teacher's order with equal ranks or scores;
+    score_inversions: neighbours whose score rises along the order.
+    """
+    rank, score = lists.teacher_rank, lists.score
+    same = lists.request[1:] == lists.request[:-1]
+    ranked = same & (rank[1:] > 0)
+    step = rank[1:] - rank[:-1]
+    starts = lists.offsets[:-1]
+    first_gap = int((rank[starts] > 1).sum()) if lists.num_requests else 0
+    gap = ranked & (step > 1)
+    touched = np.union1d(lists.request[1:][gap], np.flatnonzero(rank[starts] > 1))
+    rise = score[1:] - score[:-1]
+    return {
+        "requests_with_rank_gap": 0 if sampled else len(touched),
+        "rank_gaps": 0 if sampled else int(gap.sum()) + first_gap,
+        "rank_ties": int((ranked & (step == 0)).sum()),
+        "score_neighbours": int((ranked & ~np.isnan(rise)).sum()),
+        "score_ties": int((ranked & (rise == 0)).sum()),
+        "score_inversions": int((ranked & (rise > 0)).sum()),
+        "one_candidate_requests": int((lists.lengths == 1).sum()),
+    }
