@@ -7,10 +7,8 @@ column dt: the partition value lives in the Delta log and, escaped, in the folde
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rankdistill.errors import PlaceError
-
-FILE_MODE, DIR_MODE = 0o640, 0o750
-
+from rankdistill.store.files import HashedFile, make_dirs
 
 @dataclass(frozen=True)
 class Part:
@@ -154,7 +149,7 @@ class _OpenPart:
         self._lists = [n for n, t in zip(schema.names, schema.types, strict=True) if is_list(t)]
         self._max_rows = limits.list_rows if self._lists else limits.group_rows
         self._max_elements = limits.list_elements
-        self.sink = _HashedFile(file)
+        self.sink = HashedFile(file)
         # store_schema=False: no trace of Arrow types, so a dictionary reads back as its values.
         self._writer = pq.ParquetWriter(
             self.sink,
@@ -217,77 +212,9 @@ class _OpenPart:
         return max((len(batch.column(name).flatten()) for name in self._lists), default=0)
 
 
-class _HashedFile:
-    """A new file that hashes what passes through: no second read of the part.
-
-    The Parquet writer only appends, so the digest is that of the file. Synced to disk on
-    close, so that a commit never names bytes that a power cut can still lose.
-    """
-
-    def __init__(self, path: Path) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        self._file = os.fdopen(os.open(path, flags, FILE_MODE), "wb", buffering=0)
-        self._size = 0
-        self._is_abandoned = False
-        self.digest = hashlib.sha256()
-
-    @property
-    def closed(self) -> bool:
-        return self._file.closed
-
-    def write(self, data: Any) -> int:
-        if self._is_abandoned:
-            return memoryview(data).nbytes
-        self.digest.update(data)
-        view = memoryview(data).cast("B")
-        while len(view):
-            written = self._file.write(view)
-            view = view[written:]
-            self._size += written
-        return memoryview(data).nbytes
-
-    def tell(self) -> int:
-        return self._size
-
-    def flush(self) -> None: ...
-
-    def writable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        if not self._file.closed:
-            os.fsync(self._file.fileno())
-            self._file.close()
-
-    def abandon(self) -> None:
-        """Take no more bytes; the footer that the Parquet writer still brings is dropped."""
-        self._is_abandoned = True
-        self._file.close()
-
-
 def escape(dt: str) -> str:
     """`dt` as one folder name: every byte but ASCII letters, digits, `_.-~` as %XX."""
     return quote(dt, safe="")
-
-
-def make_dirs(root: Path, inside: str) -> None:
-    """Make the folders `inside` (with /) below `root`, never through a symbolic link.
-
-    Raises PlaceError E0202 where one of them is a link.
-    """
-    path = root
-    for name in Path(inside).parts:
-        path = path / name
-        try:
-            path.mkdir(mode=DIR_MODE)
-        except FileExistsError:
-            if path.is_symlink():
-                raise PlaceError(
-                    "E0202",
-                    f"refusing to write through a symbolic link: {path}",
-                    found=f"{path} -> {os.readlink(path)}",
-                    help="put a folder there, or name the link's target as output",
-                ) from None
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -337,7 +264,14 @@ def _matching(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def read_part(file: str | Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """The rows of one part, page checksums verified, without dt."""
+def read_part(
+    file: str | Path, columns: Sequence[str] | None = None, *, batch_rows: int = 65_536
+) -> Iterator[pa.RecordBatch]:
+    """The rows of one part in order, page checksums verified, without dt.
+
+    A batch has at most `batch_rows` rows and never crosses a row group, so that a batch of
+    lists is bounded in elements too.
+    """
     with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
-        yield from parquet.iter_batches(columns=columns)
+        for group in range(parquet.num_row_groups):
+            yield from parquet.iter_batches(batch_rows, row_groups=[group], columns=columns)

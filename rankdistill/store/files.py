@@ -1,0 +1,95 @@
+"""Files of our own: new, private, hashed while written, never through a symbolic link."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from rankdistill.errors import PlaceError
+
+FILE_MODE, DIR_MODE = 0o640, 0o750
+
+
+class HashedFile:
+    """A new file that hashes what passes through: no second read of the part.
+
+    The Parquet writer only appends, so the digest is that of the file. Synced to disk on
+    close, so that a commit never names bytes that a power cut can still lose.
+    """
+
+    def __init__(self, path: Path) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        self._file = os.fdopen(os.open(path, flags, FILE_MODE), "wb", buffering=0)
+        self._size = 0
+        self._is_abandoned = False
+        self.digest = hashlib.sha256()
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def write(self, data: Any) -> int:
+        if self._is_abandoned:
+            return memoryview(data).nbytes
+        self.digest.update(data)
+        view = memoryview(data).cast("B")
+        while len(view):
+            written = self._file.write(view)
+            view = view[written:]
+            self._size += written
+        return memoryview(data).nbytes
+
+    def tell(self) -> int:
+        return self._size
+
+    def flush(self) -> None: ...
+
+    def writable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        if not self._file.closed:
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+    def abandon(self) -> None:
+        """Take no more bytes; the footer that the Parquet writer still brings is dropped."""
+        self._is_abandoned = True
+        self._file.close()
+
+
+def make_dirs(root: Path, inside: str) -> None:
+    """Make the folders `inside` (with /) below `root`, never through a symbolic link.
+
+    Raises PlaceError E0202 where one of them is a link.
+    """
+    path = root
+    for name in Path(inside).parts:
+        path = path / name
+        try:
+            path.mkdir(mode=DIR_MODE)
+        except FileExistsError:
+            if path.is_symlink():
+                raise PlaceError(
+                    "E0202",
+                    f"refusing to write through a symbolic link: {path}",
+                    found=f"{path} -> {os.readlink(path)}",
+                    help="put a folder there, or name the link's target as output",
+                ) from None
+
+
+def sync(path: Path) -> None:
+    """Have the disk keep what a file or folder holds now."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
