@@ -1,0 +1,57 @@
+"""What the options must know of a log to say whether they can work on it, and row sources.
+
+`LogFacts` comes from the column mapping (or a look at the log); every options class answers
+`refuse(facts)` with reasons, before anything is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ScoreKind = Literal["logit", "probability"]
+Student = Literal["recall", "prerank"]
+
+# Where a sample row came from; kernels return the index into this tuple (int8).
+SOURCES = (
+    "top_k",
+    "feedback",
+    "exposed",
+    "after_k",
+    "tail",
+    "prerank_dropped",
+    "recall_dropped",
+    "exposed_unclicked",
+    "order",
+    "stage",
+)
+SOURCE_CODE = {name: code for code, name in enumerate(SOURCES)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogFacts:
+    """What a mapped log holds.
+
+    has_rank: a teacher order exists (a rank, or a score it is made from).
+    ranks_sampled: the log keeps a sample of each stage's candidates, so ranks have gaps.
+    feedback: the mapped feedback columns; score_kind: None where no score is mapped.
+    exposed_only: no candidate but the shown ones was logged.
+    """
+
+    has_score: bool
+    has_rank: bool
+    ranks_sampled: bool
+    has_feedback: bool
+    has_exposure: bool
+    score_kind: ScoreKind | None = None
+    feedback: tuple[str, ...] = ()
+    exposed_only: bool = False
+
+
+def allows_exposed(student: Student) -> bool:
+    """The student's default for `allow_exposed`.
+
+    Recall: an exposed item passed every ranker and was perhaps only not the one the user
+    took, so it is no negative. Pre-rank: allowed, and marked by its source.
+    """
+    return student == "prerank"

@@ -1,0 +1,290 @@
+"""Pointwise samples: one candidate, label 1 (positive) or 0 (negative).
+
+Lists in; indices, weights and probabilities out, ordered by request, then place.
+`gather.points_table` makes the table of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+
+from rankdistill.config import Options
+from rankdistill.lists.batch import PRERANKED, RECALLED, Lists
+from rankdistill.samples.facts import SOURCE_CODE, LogFacts, Student, allows_exposed
+from rankdistill.samples.lots import Lots, draw_uniform
+from rankdistill.samples.weights import InverseWeight, Weight, normalised, position_weight
+
+PositiveRule = Literal["rank", "feedback", "exposed"]
+# In this order: a row's source is the first rule that applies.
+POSITIVE_SOURCES = {"rank": "top_k", "feedback": "feedback", "exposed": "exposed"}
+
+
+class NoNegatives(Options):
+    kind: Literal["none"] = "none"
+
+
+class AllNegatives(Options):
+    """Every eligible candidate."""
+
+    kind: Literal["all"] = "all"
+
+
+class RatioNegatives(Options):
+    """`ratio` per positive of the request, uniform (1 : 2 to 1 : 3 is usual)."""
+
+    kind: Literal["ratio"] = "ratio"
+    ratio: int = Field(default=3, ge=1, le=10_000)
+
+
+class Band(Options):
+    """`num` candidates with teacher rank from_rank .. to_rank (None = to the last), uniform."""
+
+    from_rank: int = Field(ge=1)
+    to_rank: int | None = Field(default=None, ge=1)
+    num: int = Field(ge=1, le=10_000)
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if self.to_rank is not None and self.to_rank < self.from_rank:
+            raise ValueError(f"band {self.from_rank} .. {self.to_rank} is empty")
+        return self
+
+
+class BandNegatives(Options):
+    """A number from each band; a band is explicit, so `gap` does not apply to it."""
+
+    kind: Literal["bands"] = "bands"
+    bands: tuple[Band, ...] = Field(min_length=1)
+
+    @field_validator("bands")
+    @classmethod
+    def _apart(cls, bands: tuple[Band, ...]) -> tuple[Band, ...]:
+        by_rank = sorted(bands, key=lambda band: band.from_rank)
+        for one, other in pairwise(by_rank):
+            if one.to_rank is None or one.to_rank >= other.from_rank:
+                raise ValueError(
+                    f"bands overlap at rank {other.from_rank}: a candidate would be drawn twice"
+                )
+        return bands
+
+
+Negatives = Annotated[
+    NoNegatives | AllNegatives | RatioNegatives | BandNegatives, Field(discriminator="kind")
+]
+
+
+class PointwiseOptions(Options):
+    """positives: one rule or several (union). gap drop leaves out the ranked candidates between
+    top_k and the tail; tail: share of the ranked list, from its end. allow_exposed: may an
+    exposed item be a negative; None = by the student (recall: no)."""
+
+    positives: PositiveRule | tuple[PositiveRule, ...] = "rank"
+    top_k: int = Field(default=10, ge=1)
+    negatives: Negatives = RatioNegatives()
+    gap: Literal["keep", "drop"] = "drop"
+    tail: float = Field(default=0.75, gt=0, le=1)
+    allow_exposed: bool | None = None
+    weight: Weight = InverseWeight()
+
+    @property
+    def rules(self) -> tuple[PositiveRule, ...]:
+        chosen = (self.positives,) if isinstance(self.positives, str) else self.positives
+        return tuple(rule for rule in POSITIVE_SOURCES if rule in chosen)
+
+    @model_validator(mode="after")
+    def _combination_works(self) -> Self:
+        if not self.rules:
+            raise ValueError(f"positives is empty; known are {list(POSITIVE_SOURCES)}")
+        if isinstance(self.negatives, BandNegatives) and "rank" in self.rules:
+            for band in self.negatives.bands:
+                if band.to_rank is not None and band.to_rank <= self.top_k:
+                    raise ValueError(
+                        f"band {band.from_rank} .. {band.to_rank} lies within top_k "
+                        f"({self.top_k}), whose candidates are the positives"
+                    )
+        return self
+
+    def for_student(self, student: Student) -> Self:
+        """These options with the student's defaults filled in."""
+        if self.allow_exposed is not None:
+            return self
+        return self.model_copy(update={"allow_exposed": allows_exposed(student)})
+
+    def for_log(self, facts: LogFacts) -> Self:
+        return self
+
+    def refuse(self, facts: LogFacts) -> list[str]:
+        """Why these options cannot work on such a log; empty where they can."""
+        needs = {
+            "rank": (facts.has_rank, "a teacher rank or score"),
+            "feedback": (facts.has_feedback, "a feedback column"),
+            "exposed": (facts.has_exposure, "the exposure (a stage or position)"),
+        }
+        reasons = [
+            f"positives {rule} needs {needs[rule][1]}; none is mapped"
+            for rule in self.rules
+            if not needs[rule][0]
+        ]
+        if isinstance(self.negatives, BandNegatives) and not facts.has_rank:
+            reasons.append("negatives bands needs a teacher rank or score; none is mapped")
+        wants_negatives = not isinstance(self.negatives, NoNegatives)
+        if wants_negatives and facts.exposed_only and not self.allow_exposed:
+            reasons.append(
+                "the log holds exposed items only, and allow_exposed is off: it has no negative "
+                "to give; use pairs, lists or negatives from the catalogue"
+            )
+        return reasons
+
+
+@dataclass(frozen=True)
+class Points:
+    """T candidates. request: index of the request; item: candidate index (int64); label 1 or 0
+    (float32); weight, probability: float64; source: int8 into SOURCES."""
+
+    request: np.ndarray
+    item: np.ndarray
+    label: np.ndarray
+    weight: np.ndarray
+    probability: np.ndarray
+    source: np.ndarray
+    counts: dict[str, int]
+
+
+def pointwise(lists: Lists, options: PointwiseOptions, seed: int, epoch: int = 0) -> Points:
+    """The positives and drawn negatives of every request; key is the candidate."""
+    assert options.allow_exposed is not None, "resolve with for_student first"
+    is_positive, positive_source = _positives(lists, options)
+    positives = np.flatnonzero(is_positive)
+    bounds = np.searchsorted(positives, lists.offsets)
+    rank = lists.teacher_rank[positives]
+    weight = position_weight(options.weight, rank, options.top_k)
+    weight = normalised(weight, bounds, options.weight.normalise)
+
+    lots = Lots(seed, epoch, lists.request_key)
+    negatives, probability, num_missing = _negatives(
+        lists, options, is_positive, np.diff(bounds), lots
+    )
+    order = np.argsort(item := np.concatenate([positives, negatives]), kind="stable")
+    source = np.concatenate(
+        [positive_source[positives], _negative_source(lists, options, negatives)]
+    )
+    ones = np.ones(len(positives))
+    item = item[order]
+    num_rows = np.diff(np.searchsorted(item, lists.offsets))
+    counts = {
+        "requests": lists.num_requests,
+        "rows": len(item),
+        "positives": len(positives),
+        "requests_without_row": int((num_rows == 0).sum()),
+        "requests_without_positive": int((np.diff(bounds) == 0).sum()),
+        "negatives_missing": num_missing,
+    }
+    return Points(
+        np.repeat(np.arange(lists.num_requests), num_rows),
+        item,
+        (order < len(positives)).astype(np.float32),
+        np.concatenate([weight, np.ones(len(negatives))])[order],
+        np.concatenate([ones, probability])[order],
+        source[order],
+        counts,
+    )
+
+
+def _positives(lists: Lists, options: PointwiseOptions) -> tuple[np.ndarray, np.ndarray]:
+    """bool [N], and the source of each positive (int8 [N], the first rule that applies)."""
+    rank = lists.teacher_rank
+    source = np.full(len(rank), -1, dtype=np.int8)
+    for rule in reversed(options.rules):
+        if rule == "rank":
+            applies = (rank > 0) & (rank <= options.top_k)
+        else:
+            applies = lists.responded if rule == "feedback" else lists.exposed
+        source[applies] = SOURCE_CODE[POSITIVE_SOURCES[rule]]
+    return source >= 0, source
+
+
+def _is_tail(lists: Lists, options: PointwiseOptions, items: np.ndarray) -> np.ndarray:
+    """bool [M]: ranked, beyond top_k, and in the last `tail` share of the ranked list."""
+    request = np.searchsorted(lists.offsets, items, side="right") - 1
+    # The allowance keeps 0.29 * 100 at 29: floats fall a hair short of whole numbers.
+    num_tail = np.floor(options.tail * lists.num_ranked + 1e-9).astype(np.int64)
+    first = lists.offsets[:-1] + lists.num_ranked - num_tail
+    return (items >= first[request]) & (lists.teacher_rank[items] > options.top_k)
+
+
+def _eligible(lists: Lists, options: PointwiseOptions, is_positive: np.ndarray) -> np.ndarray:
+    """The candidates that may be negatives, ascending (int64 [E]).
+
+    Never a positive, never responded to, exposed only where allowed. By place: dropped before
+    the ranker or beyond top_k (and in the tail, for gap: drop); where `rank` is no rule for
+    positives, what was exposed may stand anywhere, as it is judged by feedback, not by place.
+    """
+    rank = lists.teacher_rank
+    may_be = ~(is_positive | lists.responded)
+    in_place = (rank == 0) | (rank > options.top_k)
+    if "rank" not in options.rules:
+        in_place |= lists.exposed
+    if not options.allow_exposed:
+        may_be &= ~lists.exposed
+    items = np.flatnonzero(may_be & in_place)
+    if options.gap == "keep" or isinstance(options.negatives, BandNegatives):
+        return items
+    by_place = rank[items] > 0
+    if "rank" not in options.rules:
+        by_place &= ~lists.exposed[items]
+    return items[~by_place | _is_tail(lists, options, items)]
+
+
+def _negatives(
+    lists: Lists,
+    options: PointwiseOptions,
+    is_positive: np.ndarray,
+    num_positives: np.ndarray,
+    lots: Lots,
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Drawn negatives [D], their probability [D], and how many were wanted but not there."""
+    kinds = options.negatives
+    if isinstance(kinds, NoNegatives):
+        return np.zeros(0, dtype=np.int64), np.zeros(0), 0
+    eligible = _eligible(lists, options, is_positive)
+    if isinstance(kinds, AllNegatives):
+        return eligible, np.ones(len(eligible)), 0
+    if isinstance(kinds, RatioNegatives):
+        return _drawn(lists, eligible, num_positives * kinds.ratio, lots, 0)
+
+    rank, parts = lists.teacher_rank[eligible], []
+    for band in kinds.bands:
+        within = (rank >= band.from_rank) & (rank <= (band.to_rank or np.iinfo(np.int32).max))
+        num = np.full(lists.num_requests, band.num)
+        parts.append(_drawn(lists, eligible[within], num, lots, band.from_rank))
+    items, probability, missing = zip(*parts, strict=True)
+    return np.concatenate(items), np.concatenate(probability), sum(missing)
+
+
+def _drawn(
+    lists: Lists, eligible: np.ndarray, num_draw: np.ndarray, lots: Lots, stratum: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """num_draw [R] of each request's `eligible`, uniform without replacement."""
+    bounds = np.searchsorted(eligible, lists.offsets)
+    num_available = np.diff(bounds)
+    requests = np.arange(lists.num_requests)
+    row, index = draw_uniform(lots, "points.negatives", requests, stratum, num_available, num_draw)
+    probability = np.minimum(1.0, num_draw / np.maximum(num_available, 1))
+    num_missing = int(np.maximum(num_draw - num_available, 0).sum())
+    return eligible[bounds[row] + index], probability[row], num_missing
+
+
+def _negative_source(lists: Lists, options: PointwiseOptions, items: np.ndarray) -> np.ndarray:
+    """The source of each negative, int8 [D]."""
+    stage, source = lists.stage[items], np.full(len(items), SOURCE_CODE["after_k"], dtype=np.int8)
+    source[_is_tail(lists, options, items)] = SOURCE_CODE["tail"]
+    source[stage == PRERANKED] = SOURCE_CODE["prerank_dropped"]
+    source[stage == RECALLED] = SOURCE_CODE["recall_dropped"]
+    if lists.response:
+        source[lists.exposed[items]] = SOURCE_CODE["exposed_unclicked"]
+    return source
