@@ -3,7 +3,7 @@
 Every commit of ours replaces whole partitions: what partition dt holds at a version that
 replaced it stands in that one commit file, so a pinned (table, dt, version) is read back
 without loading the table. Commits never retry by themselves: the version they land on is
-the one after the version they read, or `Conflict`.
+the one after the version they read, or `ConflictError`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NAME = "rankdistill"  # key of our entry in commitInfo, and prefix of the tables
 NO_TABLE = -1
 
 
-class Conflict(Exception):
+class ConflictError(Exception):
     """Another commit took the version that ours wanted; reload and judge again."""
 
 
@@ -107,7 +107,7 @@ def schema(folder: Path) -> pa.Schema:
 def widen(head: Head, schema: pa.Schema) -> bool:
     """Add the columns of `schema` that the table lacks; whether a commit was made.
 
-    Raises PlaceError E0205 where a column has another type, Conflict as `commit`.
+    Raises PlaceError E0205 where a column has another type, ConflictError as `commit`.
     """
     known = {field.name: field for field in head.table.schema().fields}
     wanted = Schema.from_arrow(schema).fields
@@ -122,7 +122,11 @@ def widen(head: Head, schema: pa.Schema) -> bool:
             )
     new = [Field(f.name, f.type, nullable=True) for f in wanted if f.name not in known]
     if new:
-        _commit(head, lambda properties: head.table.alter.add_columns(new, properties), None)
+        _commit(
+            head,
+            lambda properties: head.table.alter.add_columns(new, commit_properties=properties),
+            None,
+        )
     return bool(new)
 
 
@@ -133,18 +137,20 @@ def commit(
     parts: Sequence[Part],
     now_ms: int,
     build_id: str,
+    keep: Collection[str] = (),
 ) -> int:
     """Replace partitions `dts` of the table by `parts`; the version that did it.
 
+    keep: paths of files already there that stay. A version that kept some is not one to pin.
+
     Each dt leaves a Delta transaction of its name, so that two commits which replace the same
-    dt exclude each other even where neither removes a file. Raises Conflict.
+    dt exclude each other even where neither removes a file. Raises ConflictError.
     """
-    kept = {part.path for part in parts}
-    assert kept.isdisjoint(head.files), "a part is added twice"
+    assert head.files.keys().isdisjoint(part.path for part in parts), "a part is added twice"
     removes = [
         RemoveAction(path, True, now_ms, size=size, partition_values={"dt": dt})
         for path, (dt, size) in head.files.items()
-        if dt in dts
+        if dt in dts and path not in keep
     ]
     adds = [_add(part, {"dt": part.dt}, now_ms) for part in parts]
     note = {"build_id": build_id, "sha256": {part.path: part.sha256 for part in parts}}
@@ -154,7 +160,7 @@ def commit(
 def commit_rows(
     head: Head, schema: pa.Schema, add: Part | None, removes: Collection[str], now_ms: int
 ) -> int:
-    """Compare-and-swap on a table without partitions: one file in, some out. Raises Conflict."""
+    """Compare-and-swap on a table without partitions. Raises ConflictError."""
     actions: list[AddAction | RemoveAction] = [
         RemoveAction(path, True, now_ms, size=head.files[path][1], partition_values={})
         for path in sorted(removes)
@@ -218,8 +224,7 @@ def _write(
     note: dict[str, Any],
 ) -> int:
     transactions = [
-        Transaction(app_id, (head.table.transaction_version(app_id) or 0) + 1)
-        for app_id in app_ids
+        Transaction(app_id, (head.table.transaction_version(app_id) or 0) + 1) for app_id in app_ids
     ]
 
     def write(properties: CommitProperties) -> None:
@@ -238,7 +243,7 @@ def _commit(head: Head, write: Any, transactions: list[Transaction] | None) -> i
         write(properties)
     except DeltaError as error:
         if version(folder) > head.version:
-            raise Conflict(str(error)) from error
+            raise ConflictError(str(error)) from error
         raise
     landed = head.version + 1
     sync(_commit_file(folder, landed))

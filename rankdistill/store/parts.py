@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from rankdistill.store.files import HashedFile, make_dirs
 
+
 @dataclass(frozen=True)
 class Part:
     """One finished Parquet file. `path` is relative to the table's folder; sizes in bytes."""

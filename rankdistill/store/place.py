@@ -1,0 +1,115 @@
+"""Where a data set may lie: refusals that keep everybody else's files untouched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from rankdistill.errors import PlaceError
+from rankdistill.store import builds
+from rankdistill.store.staging import FOLDER, MARKER
+
+WILD = "*?["
+
+
+def existing(root: str | Path) -> Path:
+    """`root` made absolute; PlaceError E0201 where it is not a data set of ours."""
+    path = Path(root)
+    if not path.is_dir() or not builds.is_ours(path):
+        raise PlaceError(
+            "E0201",
+            f"{path} is not a rankdistill data set",
+            found="no folder" if not path.is_dir() else "no table of builds in it",
+            help="name the folder that `output` names in the config, or build it first",
+        )
+    return Path(os.path.realpath(path))
+
+
+def output(root: str | Path, inputs: Iterable[str | Path] = ()) -> Path:
+    """`root` made absolute, fit to write a data set into; nothing is touched.
+
+    inputs: files, folders and globs that the build reads.
+    Raises PlaceError E0201 (something else is there) or E0202 (a dangerous place).
+    """
+    path = Path(os.path.abspath(root))
+    real = Path(os.path.realpath(root))
+    _refuse_links(Path(root), path, real)
+    _refuse_roots(real)
+    for given in inputs:
+        _refuse_overlap(real, str(given))
+    if real.exists() and not real.is_dir():
+        raise PlaceError(
+            "E0201", f"refusing to write into {root}: it is a file", help="name a folder"
+        )
+    if real.is_dir() and not (_is_fresh(real) or builds.is_ours(real)):
+        raise PlaceError(
+            "E0201",
+            f"refusing to write into {root}: folder is not empty and not a rankdistill data set",
+            found=", ".join(sorted(os.listdir(real))[:5]),
+            help="name an empty or a new folder as output",
+        )
+    return real
+
+
+def _refuse_links(root: Path, path: Path, real: Path) -> None:
+    """A link as the folder itself, or `..` that leaves through one; links above it are fine."""
+    if path.is_symlink() or (".." in root.parts and Path(os.path.realpath(path)) != real):
+        raise PlaceError(
+            "E0202",
+            f"refusing to write into {root}: it leads elsewhere through a symbolic link",
+            found=f"{root} -> {real}",
+            help=f"write the place itself: output: {real}",
+        )
+
+
+def _refuse_roots(real: Path) -> None:
+    home = Path(os.path.realpath(Path.home()))
+    if real == home or real in home.parents:
+        raise PlaceError(
+            "E0202",
+            f"refusing to write into {real}: it is, or holds, the home folder",
+            help="name a folder below it",
+        )
+
+
+def _refuse_overlap(real: Path, given: str) -> None:
+    pattern = Path(os.path.abspath(given)).parts
+    fixed = next((i for i, name in enumerate(pattern) if set(name) & set(WILD)), len(pattern))
+    start = Path(os.path.realpath(Path(*pattern[:fixed])))
+    if real in (start, *start.parents):
+        how = "holds"
+    elif start in real.parents and _reaches(pattern[fixed:], real.parts[len(start.parts) :]):
+        how = "lies inside"
+    else:
+        return
+    raise PlaceError(
+        "E0202",
+        f"refusing to write into {real}: it {how} the input {given}",
+        help="name an output folder apart from the input",
+    )
+
+
+def _reaches(pattern: tuple[str, ...], inside: tuple[str, ...]) -> bool:
+    """Whether reading `pattern` (a plain folder where empty) can meet files under `inside`."""
+    if not pattern:
+        return True
+    if "**" in pattern:
+        depth = pattern.index("**")
+        pattern, inside = pattern[:depth], inside[:depth]
+        return all(map(fnmatchcase, inside, pattern))
+    return len(inside) < len(pattern) and all(map(fnmatchcase, inside, pattern))
+
+
+def _is_fresh(real: Path) -> bool:
+    """Empty, or with no more than the marker of a first build that did not get far."""
+    if not set(os.listdir(real)) <= {FOLDER, builds.TABLE}:
+        return False
+    staging = real / FOLDER
+    return not any(real.iterdir()) or (staging / MARKER).is_file() or _holds_nothing(real)
+
+
+def _holds_nothing(real: Path) -> bool:
+    """Nothing but the empty folder that precedes the marker."""
+    return os.listdir(real) == [FOLDER] and not os.listdir(real / FOLDER)

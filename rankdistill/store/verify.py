@@ -1,0 +1,98 @@
+"""Whether the files that a build names are there and are what was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from rankdistill.errors import PlaceError
+from rankdistill.store import builds, staging
+from rankdistill.store.builds import Build
+from rankdistill.store.files import sha256
+from rankdistill.store.parts import Part
+from rankdistill.store.publish import fault, parts_of
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One file that is not what the build names. file: relative to the data set."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """strays: Parquet files under the tables that no kept build names; nobody reads them."""
+
+    build: int
+    num_parts: int
+    num_bytes: int
+    faults: tuple[Fault, ...]
+    strays: tuple[str, ...]
+
+    def refuse_faults(self, root: Path) -> None:
+        """PlaceError E0204 naming the files, where there are faults."""
+        if self.faults:
+            raise PlaceError(
+                "E0204",
+                f"build {self.build} of {root} is damaged: {len(self.faults)} files",
+                found="; ".join(f"{f.file}: {f.reason}" for f in self.faults[:5]),
+                help="restore them from a copy, or build their dt again with --force",
+            )
+
+
+def verify(root: Path, build: Build, *, content: bool) -> Report:
+    """Existence, size and footer of each part of `build`; content: and the digest of its bytes."""
+    parts: list[Part] = []
+    faults: list[Fault] = []
+    for table in build.tables:
+        try:
+            parts += parts_of(root, build, table)
+        except PlaceError as error:
+            faults.append(Fault(f"{table}/_delta_log", error.message))
+
+    def judge(part: Part) -> str | None:
+        file = root / part.table / part.path
+        reason = fault(file, part)
+        if reason is None and content and sha256(file) != part.sha256:
+            return "its bytes are not those that were written (sha256)"
+        return reason
+
+    with ThreadPoolExecutor(8) as pool:
+        reasons = list(pool.map(judge, parts))
+    faults += [
+        Fault(f"{part.table}/{part.path}", reason)
+        for part, reason in zip(parts, reasons, strict=True)
+        if reason
+    ]
+    return Report(
+        build=build.number,
+        num_parts=len(parts),
+        num_bytes=sum(part.num_bytes for part in parts),
+        faults=tuple(faults),
+        strays=tuple(_strays(root, parts)),
+    )
+
+
+def _strays(root: Path, parts: Iterable[Part]) -> list[str]:
+    """Files beside those of any kept build and of builds under way."""
+    named = {f"{part.table}/{part.path}" for part in parts}
+    for build in builds.every(root):
+        for table in build.tables:
+            try:
+                named |= {f"{table}/{part.path}" for part in parts_of(root, build, table)}
+            except PlaceError:
+                continue  # a fault of that build, told when it is the one verified
+    live = {record.build_id for record in staging.records(root) if record.is_locked}
+    found = (
+        file.relative_to(root)
+        for table in staging.tables(root)
+        for file in (root / table).rglob("*.parquet")
+        if "_delta_log" not in file.relative_to(root).parts
+    )
+    return sorted(
+        str(file) for file in found if str(file) not in named and file.parts[1] not in live
+    )
