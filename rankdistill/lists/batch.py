@@ -128,9 +128,10 @@ def numbers(column: pa.Array, dtype: type) -> np.ndarray:
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
     if column.null_count:
-        column = pc.fill_null(column.cast(pa.from_numpy_dtype(dtype)), np.dtype(dtype).type(
-            np.nan if np.issubdtype(dtype, np.floating) else 0
-        ).item())
+        column = pc.fill_null(
+            column.cast(pa.from_numpy_dtype(dtype)),
+            np.dtype(dtype).type(np.nan if np.issubdtype(dtype, np.floating) else 0).item(),
+        )
     return column.to_numpy(zero_copy_only=False).astype(dtype, copy=False)
 
 

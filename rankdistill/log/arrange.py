@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 
-from rankdistill.lists.batch import Lists, numbers, segment_sum
+from rankdistill.lists.batch import Lists, numbers
 from rankdistill.lists.order import LAST, Order
 from rankdistill.log.canonical import Candidates
 from rankdistill.log.mapping import Mapping
@@ -147,7 +147,6 @@ def _lists(
         mapping.feedback_names,
         mapping.response,
     )
-    counts.update(findings(lists, sampled=mapping.options.ranks == "sampled"))
     return lists
 
 

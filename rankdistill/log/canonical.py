@@ -193,9 +193,7 @@ def _stage_from_flags(
     return stage
 
 
-def _stage_from_column(
-    mapping: Mapping, rule: StageFromColumn, raw: pa.RecordBatch
-) -> np.ndarray:
+def _stage_from_column(mapping: Mapping, rule: StageFromColumn, raw: pa.RecordBatch) -> np.ndarray:
     (_, (alias,)) = mapping.stage[0]
     encoded = casts.plain(raw.column(alias)).dictionary_encode()
     known = rule.values or {name: name for name in STAGES}

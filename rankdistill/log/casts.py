@@ -122,8 +122,8 @@ def _number(target: pa.DataType | None) -> Callable[[pa.Array, str | None], Cast
             stripped = pc.utf8_trim_whitespace(column)
             filled = pc.if_else(pc.equal(stripped, ""), None, stripped)
             return _tried(filled, lambda c: c.cast(pa.float64()))
-        if target is None and not (pa.types.is_decimal(kind) or pa.types.is_null(kind)):
-            return column, None
+        if target is None and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            return column.cast(portable(kind)), None
         return column.cast(pa.float64(), safe=False), None
 
     return to_number
@@ -152,7 +152,23 @@ def _rank(column: pa.Array, unit: str | None) -> Cast:
 
 
 def _any(column: pa.Array, unit: str | None) -> Cast:
-    return column, None
+    kind = portable(column.type)
+    return column if kind == column.type else column.cast(kind, safe=False), None
+
+
+def portable(kind: pa.DataType) -> pa.DataType:
+    """The type that every engine and table format can hold: no unsigned, no half floats."""
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.list_(portable(kind.value_type))
+    if pa.types.is_unsigned_integer(kind):
+        return pa.int64()
+    if pa.types.is_float16(kind):
+        return pa.float32()
+    if pa.types.is_timestamp(kind):
+        return TIME
+    if pa.types.is_null(kind) or pa.types.is_time(kind) or pa.types.is_duration(kind):
+        return pa.string()
+    return _plain_type(kind)
 
 
 def _text(column: pa.Array, unit: str | None) -> Cast:

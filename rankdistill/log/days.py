@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def duration(text: str) -> timedelta:
-    """"6h" or "30d" as a timedelta; ValueError for anything else."""
+    """ "6h" or "30d" as a timedelta; ValueError for anything else."""
     match = _DURATION.fullmatch(text)
     if not match:
         raise ValueError(f'"{text}" is no duration; write a number and s, m, h or d, like 6h')

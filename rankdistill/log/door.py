@@ -28,10 +28,9 @@ _SAMPLE_PURPOSE = U64(0x73616D706C65)
 
 @dataclass(frozen=True)
 class Rejected:
-    """Rows set aside: n raw candidate rows, their raw request rows, reasons and days."""
+    """n raw rows set aside (request and candidate columns, no lists), reasons and days."""
 
-    requests: pa.RecordBatch
-    candidates: pa.RecordBatch
+    rows: pa.RecordBatch
     code: np.ndarray
     dt: pa.Array
 
@@ -49,9 +48,7 @@ class Admitted:
     rejected: Rejected | None
 
 
-def admit(
-    grouped: Grouped, mapping: Mapping, days: Days, repeated: Sequence[int] = ()
-) -> Admitted:
+def admit(grouped: Grouped, mapping: Mapping, days: Days, repeated: Sequence[int] = ()) -> Admitted:
     """Judge a batch and arrange what passes into ranked lists.
 
     repeated: request keys (uint64) that occur in more than one row of a lists log.
@@ -73,12 +70,12 @@ def admit(
         verdict.code[(verdict.code == 0) & (fault != 0)] = fault[(verdict.code == 0) & (fault != 0)]
     if raw.feedback is not None:
         assert raw.feedback_request is not None
-        join_feedback(
-            mapping, raw.feedback, raw.feedback_request, candidates, request, counts
-        )
+        join_feedback(mapping, raw.feedback, raw.feedback_request, candidates, request, counts)
     _judge_duplicates(raw, candidates, request)
     lists = arrange(mapping, requests, candidates, request, counts)
-    return Admitted(lists, _counted(counts, raw, verdict, lists), _rejected(raw, requests, verdict, request))
+    return Admitted(
+        lists, _counted(counts, raw, verdict, lists), _rejected(raw, requests, verdict, request)
+    )
 
 
 def _judge_request_columns(
@@ -224,9 +221,7 @@ def _counted(counts: Counter[str], raw: Raw, verdict: Verdict, lists: Lists) -> 
         counts[f"{'skipped' if reason in SKIPPED else 'rejected'}.{reason}"] += number
     for reason, number in raw.verdict.counts().items():
         counts[f"requests.{reason}"] += number
-    counts["requests.list_empty"] += int(
-        ((np.diff(raw.offsets) == 0) & raw.verdict.passed).sum()
-    )
+    counts["requests.list_empty"] += int(((np.diff(raw.offsets) == 0) & raw.verdict.passed).sum())
     set_aside = sum(n for name, n in counts.items() if name.startswith(("rejected.", "skipped.")))
     assert counts["rows_in"] == counts["rows_used"] + set_aside, "a row was lost at the door"
     return counts
@@ -239,9 +234,10 @@ def _rejected(
     if not len(rows):
         return None
     owner = pa.array(request[rows])
-    return Rejected(
-        raw.requests.take(owner),
-        raw.candidates.take(pa.array(rows)),
-        verdict.code[rows],
-        requests.column("dt").take(owner),
-    )
+    own = raw.candidates.take(pa.array(rows))
+    columns = {name: own.column(name) for name in own.schema.names}
+    for field in raw.requests.schema:
+        if field.name not in columns and not pa.types.is_nested(field.type):
+            columns[field.name] = raw.requests.column(field.name).take(owner)
+    batch = pa.RecordBatch.from_pydict(columns)
+    return Rejected(batch, verdict.code[rows], requests.column("dt").take(owner))

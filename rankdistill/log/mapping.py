@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 
 from rankdistill.errors import ConfigError, InputError, UserError, UserErrors, closest
+from rankdistill.lists.group import IS_FEEDBACK
 from rankdistill.log.casts import KINDS, kind_fault
 from rankdistill.log.source import (
     Column,
     LogOptions,
-    StageConstant,
     StageFromColumn,
     StageFromFlags,
     TableSource,
@@ -86,23 +86,31 @@ class Mapping:
     @property
     def response(self) -> dict[str, float]:
         """Least value of each feedback column that counts as a response (default: above 0)."""
-        above_zero = float(5e-324)
+        above_zero = 5e-324
         chosen = self.options.response or dict.fromkeys(self.feedback_names, above_zero)
         return dict(chosen)
 
 
-def bind(options: LogOptions, schema: pa.Schema, feedback: pa.Schema | None = None) -> Mapping:
+def bind(
+    options: LogOptions,
+    schema: pa.Schema,
+    feedback: pa.Schema | None = None,
+    day_column: str | None = None,
+) -> Mapping:
     """The mapping of `options` over a source with `schema`.
+
+    day_column: the source's own partition column for days, mapped to dt where dt is not.
 
     Raises UserErrors with every unknown column, every type that does not fit, and every
     choice that the columns cannot support.
     """
+    if day_column is not None and options.columns.dt is None:
+        columns = options.columns.model_copy(update={"dt": Column(name=day_column)})
+        options = options.model_copy(update={"columns": columns})
     binder = _Binder(options, schema)
     request, candidate, groups = binder.fields()
     stage = binder.stage()
-    mapping = Mapping(
-        options, {}, tuple(request), tuple(candidate), stage, groups
-    )
+    mapping = Mapping(options, {}, tuple(request), tuple(candidate), stage, groups)
     if options.feedback is not None:
         assert feedback is not None
         mapping = _bind_feedback(mapping, options, feedback, binder)
@@ -122,7 +130,6 @@ class _Binder:
         *,
         where: str = "log",
         prefix: str = "s",
-        lists: bool | None = None,
     ) -> None:
         self.options, self.schema, self.where, self.prefix = options, schema, where, prefix
         self.lists = isinstance(options, LogOptions) and options.layout == "lists"
@@ -200,7 +207,8 @@ class _Binder:
     ) -> None:
         if column is None:
             return
-        place = f"columns.{group}{name.removeprefix('teacher_score_') if group == 'teacher_scores.' else name}"
+        own = name.removeprefix("teacher_score_") if group == "teacher_scores." else name
+        place = f"columns.{group}{own}"
         aliases = tuple(
             alias for path in column.paths() if (alias := self._alias(path, place, listed))
         )
@@ -211,12 +219,12 @@ class _Binder:
     def _alias(self, path: Path, place: str, listed: bool = False) -> str | None:
         if ".".join(path) in self.schema.names:
             path = (".".join(path),)
-        if self._type(path) is None:
+        if self.type_at(path) is None:
             self.errors.append(self._unknown(path, place))
             return None
         return self.aliases.setdefault(path, f"{self.prefix}{len(self.aliases)}")
 
-    def _type(self, path: Path) -> pa.DataType | None:
+    def type_at(self, path: Path) -> pa.DataType | None:
         """The type at `path`; inside a list of structs, the list of the field's type."""
         if path[0] not in self.schema.names:
             return None
@@ -232,7 +240,7 @@ class _Binder:
     def _check_type(self, kind: str, column: Column, listed: bool, place: str) -> None:
         for path in column.paths():
             full = (".".join(path),) if ".".join(path) in self.schema.names else path
-            found = self._type(full)
+            found = self.type_at(full)
             assert found is not None
             if listed and not _is_list(found):
                 self.errors.append(
@@ -261,8 +269,10 @@ class _Binder:
     def _unknown(self, path: Path, place: str) -> ConfigError:
         name, known = ".".join(path), self.schema.names
         near = closest(name, known)
-        hint = f'did you mean "{near}"?   --set {self.where}.{place}={near}' if near else (
-            f"map it: --set {self.where}.{place}=COLUMN"
+        hint = (
+            f'did you mean "{near}"?   --set {self.where}.{place}={near}'
+            if near
+            else (f"map it: --set {self.where}.{place}=COLUMN")
         )
         return ConfigError(
             "E0102",
@@ -384,6 +394,17 @@ def _check_choices(mapping: Mapping, errors: list[UserError]) -> None:
                 found=", ".join(mapping.groups["feedback"]) or "no feedback is mapped",
             )
         )
+
+
+def raw_schema(mapping: Mapping, log: pa.Schema, feedback: pa.Schema | None = None) -> pa.Schema:
+    """The columns that an engine delivers for `mapping`, by alias."""
+    reader = _Binder(mapping.options, log)
+    columns = [(alias, reader.type_at(path)) for alias, path in mapping.paths.items()]
+    if mapping.options.feedback is not None and feedback is not None:
+        second = _Binder(mapping.options.feedback, feedback)
+        columns += [(a, second.type_at(path)) for a, path in mapping.feedback_paths.items()]
+        columns.append((IS_FEEDBACK, pa.bool_()))
+    return pa.schema(columns)
 
 
 assert set(REQUEST_FIELDS.values()) | set(CANDIDATE_FIELDS.values()) <= set(KINDS)

@@ -7,21 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-GENERIC: dict[str, Any] = {
-    # Our own names; request key request_id, user key user_id. Optional columns are those present.
-    "columns": {"request_id": "request_id", "item_id": "item_id"},
-    "optional": [
-        "request_time",
-        "user_id",
-        "substage",
-        "rank",
-        "rerank_rank",
-        "position",
-        "teacher_score",
-        "prerank_score",
-        "recall_channel",
-    ],
-}
+# Our own names. Request key request_id, user key user_id; every further column that carries
+# one of our names is mapped without being named (log.mapping).
+GENERIC: dict[str, Any] = {}
 
 RECFLOW: dict[str, Any] = {
     # RecFlow (ICLR 2025): request key request_id, user key user_id. It logs a sample of each

@@ -10,8 +10,7 @@ import pyarrow.compute as pc
 
 from rankdistill.lists.batch import segment_sum, spans
 from rankdistill.lists.group import IS_FEEDBACK, Grouped
-from rankdistill.log import casts
-from rankdistill.log.mapping import MappedField, Mapping
+from rankdistill.log.mapping import Mapping
 from rankdistill.log.reasons import Verdict
 
 

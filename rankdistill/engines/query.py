@@ -1,0 +1,93 @@
+"""What an engine is asked to do: read columns under aliases and bring requests together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from rankdistill.lists.group import Grouped
+from rankdistill.log.files import Opened
+from rankdistill.log.mapping import ORDER_NEEDS, Mapping
+from rankdistill.log.source import Condition, TableSource
+
+Path = tuple[str, ...]
+Row = dict[str, Any]
+# A task's work: its batches in, a few plain rows out (parts, counts). The text names the task.
+Work = Callable[[Iterator[Grouped], str], Iterator[Row]]
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Query:
+    """Columns to read, the request's identity, and a hint on the order inside a request.
+
+    group: aliases whose equal values are one request; empty: every row is one.
+    order: (alias, descending) hints; correctness never depends on them.
+    feedback: a second source to union in, (its paths, its request alias).
+    """
+
+    log: Opened
+    paths: dict[str, Path]
+    group: tuple[str, ...]
+    order: tuple[tuple[str, bool], ...]
+    where: tuple[Condition, ...]
+    feedback: Opened | None = None
+    feedback_paths: dict[str, Path] | None = None
+    feedback_key: str | None = None
+
+
+def query_of(mapping: Mapping, log: Opened, feedback: Opened | None) -> Query:
+    """The query behind a mapping: one grouping for rows or feedback, none for plain lists."""
+    options = mapping.options
+    grouped = options.layout == "rows" or feedback is not None
+    hints: list[tuple[str, bool]] = []
+    if options.layout == "rows":
+        first = {"rank": "rank", **ORDER_NEEDS}[options.teacher_order]
+        field = mapping.candidate_field(first) or mapping.candidate_field("teacher_score")
+        for found in (field, mapping.candidate_field("item_id")):
+            if found is not None and len(found.aliases) == 1:
+                hints.append((found.aliases[0], found.name == "teacher_score"))
+    return Query(
+        log,
+        mapping.paths,
+        mapping.group_aliases if grouped else (),
+        tuple(hints),
+        tuple(options.where),
+        feedback,
+        mapping.feedback_paths or None,
+        mapping.feedback_fields[0].aliases[0] if mapping.feedback_fields else None,
+    )
+
+
+class Engine(Protocol):
+    """What `build` and `plan` need of an engine; both engines give equal rows."""
+
+    name: str
+
+    def open(self, options: TableSource) -> Opened:
+        """A source of the configuration, its columns known."""
+        ...
+
+    def count(self, query: Query) -> tuple[int, int]:
+        """(log rows, feedback rows) that the query reads."""
+        ...
+
+    def repeated(self, query: Query, keys: tuple[str, ...], limit: int) -> pa.Table:
+        """Raw key columns of requests that occur in several rows of a lists log, at most limit."""
+        ...
+
+    def run(self, query: Query, work: Work, progress: Progress) -> Iterator[Row]:
+        """Group, then `work` on every batch; the rows of all successful tasks.
+
+        progress hears the number of log rows handed over since it was last called.
+        """
+        ...
+
+    def explain(self, query: Query) -> str:
+        """The engine's plan as text."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,105 @@
+"""A capped sample of the rows set aside: per reason those with the lowest hashes."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rankdistill.hashing import hash_rows
+from rankdistill.log.days import UNDATED
+from rankdistill.log.door import Rejected
+from rankdistill.log.mapping import Mapping
+from rankdistill.log.reasons import NAMES
+
+ROWS_PER_REASON = 1000
+MAX_ROW_CHARS = 4000
+SCHEMA = pa.schema(
+    [
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("row_hash", pa.int64(), nullable=False),
+        pa.field("request_id", pa.string()),
+        pa.field("item_id", pa.string()),
+        pa.field("row", pa.string(), nullable=False),
+        pa.field("dt", pa.string(), nullable=False),
+    ]
+)
+Entry = list[Any]  # [row_hash, request_id, item_id, row, dt]
+
+
+class RejectSample:
+    """At most ROWS_PER_REASON rows of each reason; which ones depends on the rows alone."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, list[Entry]] = {}
+
+    def add(self, rejected: Rejected, mapping: Mapping) -> None:
+        """Consider the rows of one batch; only rows that are kept are turned into text."""
+        hashes = hash_rows(rejected.rows).view(np.int64)
+        for code in np.unique(rejected.code):
+            rows = np.flatnonzero(rejected.code == code)
+            if len(rows) > ROWS_PER_REASON:
+                rows = rows[np.argpartition(hashes[rows], ROWS_PER_REASON)[:ROWS_PER_REASON]]
+            entries = _entries(rejected, mapping, rows, hashes)
+            self._keep(NAMES[code], entries)
+
+    def merge(self, kept: dict[str, list[Entry]]) -> None:
+        for reason, entries in kept.items():
+            self._keep(reason, entries)
+
+    def rows(self) -> dict[str, list[Entry]]:
+        """{reason: entries}, plain values for JSON."""
+        return self._kept
+
+    def tables(self) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """(dt, rows of the table `rejects`), by dt."""
+        by_dt: dict[str, list[dict[str, Any]]] = {}
+        for reason, entries in sorted(self._kept.items()):
+            for row_hash, request_id, item_id, row, dt in entries:
+                by_dt.setdefault(dt, []).append(
+                    {
+                        "reason": reason,
+                        "row_hash": row_hash,
+                        "request_id": request_id,
+                        "item_id": item_id,
+                        "row": row,
+                        "dt": dt,
+                    }
+                )
+        for dt, rows in sorted(by_dt.items()):
+            yield dt, pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
+
+    def _keep(self, reason: str, entries: list[Entry]) -> None:
+        both = self._kept.get(reason, []) + entries
+        self._kept[reason] = heapq.nsmallest(ROWS_PER_REASON, both, key=lambda e: (e[0], e[3]))
+
+
+def _entries(
+    rejected: Rejected, mapping: Mapping, rows: np.ndarray, hashes: np.ndarray
+) -> list[Entry]:
+    picked = pa.array(rows)
+    values = rejected.rows.take(picked).to_pylist()
+    dates = rejected.dt.take(picked).to_pylist()
+    item = mapping.candidate_field("item_id")
+    request_key = mapping.group_aliases[0] if mapping.group_aliases else ""
+    item_key = item.aliases[0] if item and item.aliases else ""
+    entries = []
+    for row, value, dt in zip(rows, values, dates, strict=True):
+        text = json.dumps(_named(mapping, value), default=str, ensure_ascii=False)
+        ids = (_text(value.get(request_key)), _text(value.get(item_key)))
+        entries.append([int(hashes[row]), *ids, text[:MAX_ROW_CHARS], dt or UNDATED])
+    return entries
+
+
+def _named(mapping: Mapping, row: dict[str, Any]) -> dict[str, Any]:
+    """Values under the source's own column names."""
+    paths = mapping.paths
+    return {".".join(paths[alias]): value for alias, value in row.items() if alias in paths}
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,144 @@
+"""One pass, all outputs: grouped rows in; parts, exact counts and a sample of rejects out.
+
+The same code in both engines: DuckDB calls it in threads, Spark inside `mapInArrow`. What it
+yields are small plain rows; the data itself goes to staged Parquet parts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rankdistill.engines.query import Row
+from rankdistill.lists.batch import Lists
+from rankdistill.lists.group import Grouped
+from rankdistill.log.arrange import findings
+from rankdistill.log.days import UNDATED, Days
+from rankdistill.log.door import Admitted, admit
+from rankdistill.log.mapping import Mapping as LogMapping
+from rankdistill.log.rejects import RejectSample
+from rankdistill.samples.catalogue import SAMPLERS
+from rankdistill.store.parts import PartWriter
+
+# Raised with every change of the door or a kernel that changes rows.
+KERNEL_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a task needs to know. Plain data: it travels to Spark's workers.
+
+    kinds: the resolved options of each configured sample kind; repeated: request keys of a
+    lists log that occur in several rows; schemas: the Arrow schema of each table.
+    """
+
+    mapping: LogMapping
+    days: Days
+    seed: int
+    kinds: Mapping[str, Any]
+    root: str
+    build_id: str
+    schemas: Mapping[str, pa.Schema]
+    repeated: tuple[int, ...] = ()
+    write_lists: bool = True
+
+
+@dataclass
+class Tally:
+    """Additive integer counts: of the door, and of each table by dt."""
+
+    door: Counter[str] = field(default_factory=Counter)
+    by_dt: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def add(self, other: Tally) -> None:
+        self.door.update(other.door)
+        for dt, counts in other.by_dt.items():
+            self.by_dt.setdefault(dt, Counter()).update(counts)
+
+
+def work(recipe: Recipe, batches: Iterable[Grouped], task: str) -> Iterator[Row]:
+    """Every batch through the door and the kernels into parts; then what was made, as rows.
+
+    A row has a `kind` (part, tally, rejects) and a JSON `value`.
+    """
+    tally, sample = Tally(), RejectSample()
+    with PartWriter(recipe.root, recipe.build_id, task, schemas=recipe.schemas) as writer:
+        for grouped in batches:
+            admitted = admit(grouped, recipe.mapping, recipe.days, recipe.repeated)
+            tally.door.update(admitted.counts)
+            if admitted.rejected is not None:
+                sample.add(admitted.rejected, recipe.mapping)
+            for dt, lists in by_day(admitted):
+                counts = tally.by_dt.setdefault(dt, Counter())
+                write_day(recipe, dt, lists, writer, counts)
+        parts = writer.close()
+    for part in parts:
+        yield {"kind": "part", "value": json.dumps(part.as_dict())}
+    yield {
+        "kind": "tally",
+        "value": json.dumps({"door": tally.door, "by_dt": tally.by_dt}),
+    }
+    yield {"kind": "rejects", "value": json.dumps(sample.rows())}
+
+
+def by_day(admitted: Admitted) -> Iterator[tuple[str, Lists]]:
+    """The lists of each dt in the batch; usually all are of one day."""
+    lists = admitted.lists
+    encoded = lists.requests.column("dt").dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    if len(names) == 1:
+        yield names[0], lists
+        return
+    codes = encoded.indices.to_numpy(zero_copy_only=False)
+    for code, dt in enumerate(names):
+        yield dt, lists.take(np.flatnonzero(codes == code))
+
+
+def write_day(
+    recipe: Recipe, dt: str, lists: Lists, writer: PartWriter, counts: Counter[str]
+) -> None:
+    """The lists of one day and the samples of every configured kind."""
+    counts["requests"] += lists.num_requests
+    counts["candidates"] += lists.candidates.num_rows
+    sampled = recipe.mapping.options.ranks == "sampled"
+    counts.update(findings(lists, sampled=sampled))
+    if recipe.write_lists:
+        writer.write("lists", dt, lists.rows())
+    for kind, options in recipe.kinds.items():
+        sampler = SAMPLERS[kind]
+        drawn = sampler.draw(lists, options, recipe.seed)
+        table = sampler.gather(lists, drawn)
+        counts[f"{kind}.rows"] += table.num_rows
+        for name, number in drawn.counts.items():
+            counts[f"{kind}.{name}"] += number
+        writer.write(kind, dt, table)
+
+
+def collect(rows: Iterable[Row]) -> tuple[list[dict[str, Any]], Tally, RejectSample]:
+    """(parts as plain rows, the sum of all tallies, the merged sample of rejects)."""
+    parts, tally, sample = [], Tally(), RejectSample()
+    for row in rows:
+        value = json.loads(row["value"])
+        if row["kind"] == "part":
+            parts.append(value)
+        elif row["kind"] == "tally":
+            by_dt = {dt: Counter(counts) for dt, counts in value["by_dt"].items()}
+            tally.add(Tally(Counter(value["door"]), by_dt))
+        else:
+            sample.merge(value)
+    return parts, tally, sample
+
+
+def reject_parts(recipe: Recipe, sample: RejectSample) -> list[dict[str, Any]]:
+    """The kept rejects of the whole build, written as parts of the table `rejects`."""
+    with PartWriter(recipe.root, recipe.build_id, "rejects", schemas=recipe.schemas) as writer:
+        for dt, batch in sample.tables():
+            writer.write("rejects", dt or UNDATED, batch)
+        parts = writer.close()
+    return [part.as_dict() for part in parts]

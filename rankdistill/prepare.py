@@ -1,0 +1,176 @@
+"""From settings to a recipe: sources opened, columns bound, options resolved and checked.
+
+Everything that can be known to be wrong before a row is read is found here; `validate`,
+`plan` and `build` share it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rankdistill.engines.query import Engine, Query, query_of
+from rankdistill.errors import ConfigError, InputError, UserError, UserErrors
+from rankdistill.hashing import xxh64
+from rankdistill.lists.group import Grouped
+from rankdistill.log.canonical import evaluate, knows_exposure
+from rankdistill.log.days import Days
+from rankdistill.log.door import admit
+from rankdistill.log.files import Opened, fingerprint
+from rankdistill.log.mapping import Mapping, bind, raw_schema
+from rankdistill.log.rejects import SCHEMA as REJECTS
+from rankdistill.log.source import StageConstant
+from rankdistill.one_pass import KERNEL_VERSION, Recipe
+from rankdistill.samples.catalogue import SAMPLERS
+from rankdistill.samples.facts import LogFacts
+from rankdistill.settings import Settings
+
+MAX_REPEATED = 1_000_000
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A build that can start: what to read, how to read it, what to make of it."""
+
+    settings: Settings
+    log: Opened
+    feedback: Opened | None
+    mapping: Mapping
+    days: Days
+    kinds: dict[str, Any]
+    query: Query
+    schemas: dict[str, pa.Schema]
+    facts: LogFacts
+
+    def recipe(self, root: str, build_id: str, repeated: tuple[int, ...] = ()) -> Recipe:
+        return Recipe(
+            self.mapping,
+            self.days,
+            self.settings.seed,
+            self.kinds,
+            root,
+            build_id,
+            self.schemas,
+            repeated,
+        )
+
+    @property
+    def config_hash(self) -> str:
+        """Of everything that decides the rows: options and kernel versions."""
+        return f"{self.settings.hash()[:32]}-{KERNEL_VERSION}"
+
+    @property
+    def dt_is_partition(self) -> bool:
+        has_day = self.mapping.request_field("dt") is not None
+        has_time = self.mapping.request_field("request_time") is not None
+        return self.days.source(has_day, has_time) == "partition"
+
+    @property
+    def fingerprint(self) -> str:
+        """Which input files this is about."""
+        files = self.log.files + (self.feedback.files if self.feedback else ())
+        return fingerprint(files)
+
+
+def prepare(settings: Settings, engine: Engine, days: Days | None = None) -> Prepared:
+    """Open, bind, resolve. Raises UserErrors: all that is wrong before a row is read."""
+    days = days or Days(settings.dt, settings.split)
+    options = settings.log
+    log = engine.open(options)
+    feedback = engine.open(options.feedback) if options.feedback else None
+    mapping = bind(options, log.schema, feedback.schema if feedback else None, log.day_column)
+    faults: list[UserError] = []
+    _check_days(days, mapping, faults)
+    facts = facts_of(mapping)
+    kinds = {}
+    for kind, chosen in settings.samples.kinds().items():
+        resolved = chosen.for_student(settings.student).for_log(facts)
+        kinds[kind] = resolved
+        for reason in resolved.refuse(facts):
+            faults.append(ConfigError("E0105", f"samples.{kind}: {reason}"))
+    if faults:
+        raise UserErrors(faults)
+    query = query_of(mapping, log, feedback)
+    schemas = table_schemas(mapping, days, kinds, log, feedback)
+    return Prepared(settings, log, feedback, mapping, days, kinds, query, schemas, facts)
+
+
+def facts_of(mapping: Mapping) -> LogFacts:
+    """What the mapped columns say about the log."""
+    names = {field.name for field in mapping.candidate}
+    options = mapping.options
+    stage = options.stage
+    return LogFacts(
+        has_score="teacher_score" in names,
+        has_rank=True,
+        ranks_sampled=options.ranks == "sampled",
+        has_feedback=bool(mapping.feedback_names),
+        has_exposure=knows_exposure(mapping) or _all_exposed(mapping),
+        score_kind=options.score_kind if "teacher_score" in names else None,
+        feedback=mapping.feedback_names,
+        exposed_only=isinstance(stage, StageConstant) and stage.stage == "exposed",
+    )
+
+
+def table_schemas(
+    mapping: Mapping,
+    days: Days,
+    kinds: dict[str, Any],
+    log: Opened,
+    feedback: Opened | None,
+) -> dict[str, pa.Schema]:
+    """The Arrow schema of every table, from an empty batch sent through the real code."""
+    raw = raw_schema(mapping, log.schema, feedback.schema if feedback else None)
+    empty = pa.RecordBatch.from_arrays([pa.array([], field.type) for field in raw], schema=raw)
+    lists = admit(Grouped(empty, np.zeros(1, dtype=np.int64)), mapping, days).lists
+    schemas = {"lists": lists.rows().schema, "rejects": REJECTS}
+    for kind, options in kinds.items():
+        sampler = SAMPLERS[kind]
+        schemas[kind] = sampler.gather(lists, sampler.draw(lists, options, 0)).schema
+    return schemas
+
+
+def repeated_requests(prepared: Prepared, engine: Engine) -> tuple[int, ...]:
+    """Keys of request ids that occur in several rows of a lists log (ids alone are read).
+
+    Raises InputError E0308 where there are over a million: then it is no request id.
+    """
+    mapping = prepared.mapping
+    if mapping.options.layout != "lists" or prepared.query.group:
+        return ()
+    found = engine.repeated(prepared.query, mapping.group_aliases, MAX_REPEATED + 1)
+    if found.num_rows > MAX_REPEATED:
+        raise InputError(
+            "E0308",
+            f"over {MAX_REPEATED:,} request ids occur in more than one row",
+            found=f"log.columns.request_id is {mapping.request[0].column}",
+            help="map the column that tells requests apart, or set log.layout: rows",
+        )
+    batches = found.combine_chunks().to_batches()
+    field = mapping.request_field("request_id")
+    assert field is not None
+    return tuple(int(key) for batch in batches for key in xxh64(evaluate(field, batch)[0]))
+
+
+def _all_exposed(mapping: Mapping) -> bool:
+    stage = mapping.options.stage
+    return isinstance(stage, StageConstant) and stage.stage == "exposed"
+
+
+def _check_days(days: Days, mapping: Mapping, faults: list[UserError]) -> None:
+    if days.dt.source == "partition" and mapping.request_field("dt") is None:
+        faults.append(
+            ConfigError(
+                "E0105",
+                "dt.from: partition, but the log has no day column",
+                help="map it (log.columns.dt), or use dt.from: request_time or constant",
+            )
+        )
+    has_time = mapping.request_field("request_time") is not None
+    if days.dt.source == "request_time" and not has_time:
+        faults.append(ConfigError("E0105", "dt.from: request_time needs log.columns.request_time"))
+    if days.split.train_until is not None and not has_time:
+        faults.append(ConfigError("E0105", "split needs log.columns.request_time"))

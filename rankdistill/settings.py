@@ -1,0 +1,97 @@
+"""The whole configuration, composed of the options that each room keeps beside its code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from rankdistill.config import Options, config_hash, load
+from rankdistill.document import Document, apply_overrides, read_file
+from rankdistill.engines.duckdb_options import DuckDbOptions
+from rankdistill.engines.spark_options import SparkOptions
+from rankdistill.errors import ConfigError, closest
+from rankdistill.log.days import DtOptions, SplitOptions
+from rankdistill.log.presets import PRESETS
+from rankdistill.log.source import LogOptions
+from rankdistill.samples.listwise import ListwiseOptions
+from rankdistill.samples.pairwise import PairwiseOptions
+from rankdistill.samples.pointwise import PointwiseOptions
+
+Engine = Annotated[DuckDbOptions | SparkOptions, Field(discriminator="kind")]
+
+
+class Samples(Options):
+    """The sample kinds to build; a kind left out is not built."""
+
+    pointwise: PointwiseOptions | None = None
+    pairwise: PairwiseOptions | None = None
+    listwise: ListwiseOptions | None = None
+
+    def kinds(self) -> dict[str, Any]:
+        """{kind: its options}, of the configured kinds."""
+        return {name: value for name in SAMPLE_KINDS if (value := getattr(self, name)) is not None}
+
+
+SAMPLE_KINDS = ("pointwise", "pairwise", "listwise")
+
+
+class Settings(Options):
+    """One YAML file: from a log to a data set of ranked lists and samples."""
+
+    output: str = Field(description="the data set's folder")
+    seed: int = Field(20261121, ge=0, lt=2**63, description="of every draw")
+    student: Literal["recall", "prerank"] = Field(
+        "recall", description="the stage the student serves; sets defaults"
+    )
+    engine: Engine = DuckDbOptions()
+    log: LogOptions
+    dt: DtOptions = DtOptions()
+    split: SplitOptions = SplitOptions()
+    samples: Samples = Samples()
+
+    def hash(self) -> str:
+        """A hash of everything that decides which rows are built; places do not count."""
+        dump = self.model_dump(mode="json", by_alias=True)
+        for source in (dump["log"], dump["log"].get("feedback") or {}):
+            for key in ("path", "on_corrupt"):
+                source.pop(key, None)
+        return config_hash(dump, leave_out=("output", "engine"))
+
+
+def read_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
+    """The settings of a YAML file with `--set` overrides. UserErrors: every fault at once."""
+    return load(Settings, with_preset(apply_overrides(read_file(path), overrides)))
+
+
+def with_preset(document: Document) -> Document:
+    """The document with its log preset's keys filled in where the user gave none."""
+    log = document.data.get("log")
+    if not isinstance(log, dict):
+        return document
+    preset = log.get("preset", "generic")
+    if preset not in PRESETS:
+        near = closest(str(preset), list(PRESETS))
+        raise ConfigError(
+            "E0104",
+            f'log.preset "{preset}" is unknown',
+            place=document.place(("log", "preset")),
+            found=f"known are {', '.join(PRESETS)}",
+            help=f"--set log.preset={near}" if near else None,
+        )
+    return replace(document, data={**document.data, "log": merged(PRESETS[preset], log)})
+
+
+def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` on top of `under`; mappings merge key by key, anything else is replaced."""
+    result = dict(under)
+    for key, value in over.items():
+        below = result.get(key)
+        both = isinstance(below, dict) and isinstance(value, dict)
+        # A rule of another kind replaces the preset's rule whole.
+        same_kind = both and value.get("from", below.get("from")) == below.get("from")
+        result[key] = merged(below, value) if both and same_kind else value
+    return result
