@@ -83,7 +83,7 @@ def simulate(
 
 def _claim(out: Path, options: SimulateOptions) -> dict[str, Any]:
     """The marker of `out`, made if the folder is empty or missing."""
-    wanted = {
+    wanted: dict[str, Any] = {
         "simulate": VERSION,
         "options": options.model_dump(mode="json", exclude=set(OF_DAYS)),
         "dates": [],
@@ -215,11 +215,10 @@ class _Run:
         order = np.argsort(key, kind="stable")
         table = table.append_column("key", pa.array(key)).take(order)
         ends = np.searchsorted(key[order], tables.key_ends(num_files), side="left")
-        with pa.OSFile(str(_spill(aside, number)), "wb") as file:
-            with pa.ipc.new_file(file, table.schema) as writer:
-                for first, last in zip([0, *ends[:-1]], ends, strict=True):
-                    part = table.slice(first, last - first).combine_chunks()
-                    writer.write_batch(tables.one_batch(part))
+        path = str(_spill(aside, number))
+        with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            for first, last in zip([0, *ends[:-1]], ends, strict=True):
+                writer.write_batch(tables.one_batch(table.slice(first, last - first)))
 
     def _deal_part(self, aside: Path, num_files: int, number: int) -> None:
         """Second half: what all spills hold for this file, in the order of its key."""

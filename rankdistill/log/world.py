@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
+from itertools import pairwise
 from statistics import NormalDist
 from typing import Literal
 
@@ -28,7 +29,7 @@ LEVELS = 1 << 16
 
 
 class SimulateOptions(Options):
-    """What to simulate. Every key but `threads` (an argument of `simulate`) shapes the rows."""
+    """What to simulate; every key shapes the rows or the files, none the speed alone."""
 
     seed: int = Field(20261121, description="any integer; the same seed gives the same rows")
     num_requests: int = Field(1000, ge=1, lt=MAX_REQUESTS_PER_DAY, description="per day")
@@ -52,7 +53,7 @@ class SimulateOptions(Options):
     @model_validator(mode="after")
     def _funnel_narrows(self) -> SimulateOptions:
         funnel = ("num_exposed", "num_ranked", "num_candidates", "num_items")
-        for narrow, wide in zip(funnel, funnel[1:], strict=False):
+        for narrow, wide in pairwise(funnel):
             if getattr(self, narrow) > getattr(self, wide):
                 raise ValueError(
                     f"{narrow} ({getattr(self, narrow)}) exceeds {wide} ({getattr(self, wide)});"
