@@ -57,6 +57,8 @@ def _values(column: pa.Array) -> np.ndarray:
     """A hash per value, uint64 [rows]; anything where the value is null."""
     kind = column.type
     if pa.types.is_dictionary(kind):
+        if not len(column.dictionary):
+            return np.zeros(len(column), dtype=U64)
         hashed = _values(column.dictionary)
         return hashed[column.indices.fill_null(0).to_numpy(zero_copy_only=False)]
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):

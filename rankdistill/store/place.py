@@ -39,9 +39,10 @@ def output(root: str | Path, inputs: Iterable[str | Path] = ()) -> Path:
     _refuse_roots(real)
     for given in inputs:
         _refuse_overlap(real, str(given))
-    if real.exists() and not real.is_dir():
+    nearest = next(place for place in (real, *real.parents) if place.exists())
+    if not nearest.is_dir():
         raise PlaceError(
-            "E0201", f"refusing to write into {root}: it is a file", help="name a folder"
+            "E0201", f"refusing to write into {root}: {nearest} is a file", help="name a folder"
         )
     if real.is_dir() and not (_is_fresh(real) or builds.is_ours(real)):
         raise PlaceError(
@@ -92,14 +93,10 @@ def _refuse_overlap(real: Path, given: str) -> None:
 
 
 def _reaches(pattern: tuple[str, ...], inside: tuple[str, ...]) -> bool:
-    """Whether reading `pattern` (a plain folder where empty) can meet files under `inside`."""
-    if not pattern:
-        return True
+    """Whether what `pattern` names, read with all below it, can meet files under `inside`."""
     if "**" in pattern:
-        depth = pattern.index("**")
-        pattern, inside = pattern[:depth], inside[:depth]
-        return all(map(fnmatchcase, inside, pattern))
-    return len(inside) < len(pattern) and all(map(fnmatchcase, inside, pattern))
+        pattern = pattern[: pattern.index("**")]
+    return all(fnmatchcase(name, wild) for name, wild in zip(inside, pattern, strict=False))
 
 
 def _is_fresh(real: Path) -> bool:
