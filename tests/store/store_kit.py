@@ -1,13 +1,17 @@
 """A small data set of two tables, and builds of it."""
 
+import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pyarrow as pa
 
+from rankdistill.errors import PlaceError
+from rankdistill.store import builds, collect, delta, publish
 from rankdistill.store.dataset import BuildInfo, DataSet, DayFacts, PartWriter
 
 SCHEMAS = {
@@ -80,13 +84,14 @@ def tags_of(data, table, build):
     return tags
 
 
-def spawn(script, *arguments, env=None):
-    """A child process that runs `script` with this folder importable."""
+def spawn(script, *arguments):
+    """A child process that runs `script`, a call of a function of this module."""
     here = Path(__file__).parent
     path = os.pathsep.join([str(here.parents[1]), str(here)])
     return subprocess.Popen(
-        [sys.executable, "-c", script, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": path, **(env or {})},
+        [sys.executable, "-c", f"import sys, store_kit; store_kit.{script}", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": path},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -94,11 +99,10 @@ def spawn(script, *arguments, env=None):
 
 
 def outcome(process):
-    """(exit code, last line of stdout as JSON or None)."""
-    out, err = process.communicate(timeout=60)
-    lines = out.splitlines()
-    assert process.returncode in (0, -9), err
-    return process.returncode, json.loads(lines[-1]) if lines else None
+    """(exit code, stdout); fails on any death but that by SIGKILL."""
+    out, err = process.communicate(timeout=120)
+    assert process.returncode in (0, -signal.SIGKILL), err
+    return process.returncode, out
 
 
 def snapshot(folder):
@@ -107,3 +111,82 @@ def snapshot(folder):
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
     }
+
+
+def die(*_, **__):
+    """As if the machine took the process: no cleanup of any kind."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dying(function, *, after=1):
+    """`function`, and death once it has been called `after` times."""
+    calls = itertools.count(1)
+
+    def call(*arguments, **options):
+        result = function(*arguments, **options)
+        if next(calls) == after:
+            die()
+        return result
+
+    return call
+
+
+BUILD_DEATHS = {
+    "prefix recorded": lambda: setattr(PartWriter, "write", die),
+    "mid write": lambda: setattr(PartWriter, "write", dying(PartWriter.write, after=3)),
+    "parts written": lambda: setattr(publish, "publish", die),
+    "counts checked": lambda: setattr(publish, "check_parts", dying(publish.check_parts)),
+    "before the first commit": lambda: setattr(delta, "commit", die),
+    "between two tables": lambda: setattr(publish, "commit_table", dying(publish.commit_table)),
+    "before the builds row": lambda: setattr(publish, "commit_build", die),
+    "row written, not committed": lambda: setattr(delta, "commit_rows", die),
+    "after the builds row": lambda: setattr(publish, "commit_build", dying(publish.commit_build)),
+}
+GC_DEATHS = {
+    "builds forgotten": lambda: setattr(builds, "forget", dying(builds.forget)),
+    "heads aligned": lambda: setattr(collect, "align_heads", dying(collect.align_heads)),
+    "mid removal": lambda: setattr(Path, "unlink", dying(Path.unlink, after=2)),
+    "before the records": lambda: setattr(collect, "_tidy", die),
+}
+
+
+def build_and_die(root, point, days):
+    BUILD_DEATHS[point]()
+    Small(Path(root)).build(json.loads(days))
+
+
+def gc_and_die(root, point):
+    GC_DEATHS[point]()
+    DataSet.open(root).gc(retention_hours=0, keep_builds=1)
+
+
+def race():
+    """A worker: per line of stdin stages {root, days, tables}, waits for a line, publishes."""
+    for line in sys.stdin:
+        task = json.loads(line)
+        schemas = {table: SCHEMAS[table] for table in task["tables"]}
+        small = Small(Path(task["root"]))
+        data = DataSet.create_or_open(small.root)
+        staged = small.stage(data, task["days"], schemas=schemas)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        try:
+            print(json.dumps({"build": data.publish(*staged).number}), flush=True)
+        except PlaceError as error:
+            staged[0].release()
+            print(json.dumps({"error": error.code}), flush=True)
+
+
+def read_until(root, stop):
+    """A reader: the number of whole reads until the file `stop` is there; dies of a torn one."""
+    reads = 0
+    while not Path(stop).exists() or not reads:
+        data = DataSet.open(root)
+        build = data.current()
+        for table in build.tables:
+            tags = tags_of(data, table, build)
+            assert tags == {dt: int(day.fingerprint) for dt, day in build.days.items()}, tags
+            num_rows = sum(rows.num_rows for rows in data.read(table, build))
+            assert num_rows == sum(day.counts["rows"] for day in build.days.values())
+        reads += 1
+    print(reads)
