@@ -75,7 +75,7 @@ def run_cascade(world: World, options: SimulateOptions, requests: Requests) -> C
     bits = draw(options.seed, "noise", requests.request_id[:, None], item)
     known, logit = truth(world, options, requests, item)
     probability = sigmoid(logit)
-    prerank_score = known + 0.4 * world.popularity[item] + 0.6 * normal_table()[lane(bits, 0)]
+    prerank_score = known + 0.4 * world.popularity[item] + 0.4 * normal_table()[lane(bits, 0)]
 
     kept = np.sort(best_first(prerank_score, reached)[:, : options.num_ranked], axis=1)
     score = teacher_view(world, pick(logit, kept), pick(item, kept), pick(bits, kept))

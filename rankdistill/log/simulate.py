@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from rankdistill.errors import PlaceError
 from rankdistill.log import simulated_tables as tables
 from rankdistill.log.cascade import make_requests, run_cascade
+from rankdistill.log.shuffle import gather, spill
 from rankdistill.log.world import SimulateOptions, World, make_world
 
 __all__ = ["SimulateOptions", "SimulateResult", "simulate"]
@@ -59,13 +60,12 @@ def simulate(
 ) -> SimulateResult:
     """The log of `options.dates` under `out`; days that are there already stay as they are.
 
-    threads: 0 means one per core. Neither it nor block_rows (candidates in memory at a time
-    per thread) changes a row. on_progress gets the number of requests done since last time.
+    threads: 0 means one per core. Neither it nor block_rows (candidates in work at a time per
+    thread) changes a row. on_progress gets the number of requests just done, from any thread.
     Raises PlaceError E0201 where `out` is something else, or a simulation of other options.
     """
     out = Path(out)
     marker = _claim(out, options)
-    per_request = options.num_candidates if options.keep_dropped else options.num_ranked
     missing = [day for day in options.dates if str(day) not in marker["dates"]]
     if missing:
         world = make_world(options)
@@ -77,7 +77,7 @@ def simulate(
             _write_marker(out, marker)
     num_requests = options.num_requests * options.days
     return SimulateResult(
-        out, tuple(options.dates), num_requests, num_requests * per_request, not missing
+        out, tuple(options.dates), num_requests, num_requests * options.num_logged, not missing
     )
 
 
@@ -89,11 +89,14 @@ def _claim(out: Path, options: SimulateOptions) -> dict[str, Any]:
         "dates": [],
     }
     if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise _refusal(out, "it is not a folder")
-    if not out.exists() or not any(out.iterdir()):
-        out.mkdir(parents=True, exist_ok=True)
-        _write_marker(out, wanted)
-        return wanted
+        raise _refusal(out, "it is a link or not a folder")
+    try:
+        if not out.exists() or not any(out.iterdir()):
+            out.mkdir(parents=True, exist_ok=True)
+            _write_marker(out, wanted)
+            return wanted
+    except OSError as error:
+        raise _refusal(out, f"it cannot be used ({error.strerror})") from None
     try:
         found = json.loads((out / MARKER).read_text(encoding="utf-8"))
         found_options, _ = dict(found["options"]), list(found["dates"])
@@ -144,15 +147,12 @@ class _Run:
         kinds = ("log", "truth", "spill") if self.options.shuffle else ("log", "truth")
         for kind in kinds:
             (aside / kind).mkdir(parents=True)
-        per_file = max(1, self.options.rows_per_file // self.options.num_candidates)
+        per_file = max(1, self.options.rows_per_file // self.options.num_logged)
         starts = range(0, self.options.num_requests, per_file)
         parts = [(day, start, start + per_file, number) for number, start in enumerate(starts)]
         if self.options.shuffle:
             self._each(lambda part: self._spill_part(aside, len(parts), *part), parts)
-            self._each(
-                lambda part: self._deal_part(aside, len(parts), part[3]),
-                parts,
-            )
+            self._each(lambda part: self._gather_part(aside, len(parts), part[3]), parts)
         else:
             self._each(lambda part: self._write_part(aside, *part), parts)
         for kind in ("log", "truth"):
@@ -196,44 +196,29 @@ class _Run:
 
     def _write_part(self, aside: Path, day: date, start: int, stop: int, number: int) -> None:
         log, truth = zip(*self._blocks(day, start, stop), strict=True)
-        _write(aside / "log" / f"part-{number:05d}.parquet", log, self._rows_per_group())
-        _write(aside / "truth" / f"part-{number:05d}.parquet", truth)
+        _write(_part(aside, "log", number), log, self._rows_per_group())
+        _write(_part(aside, "truth", number), truth)
 
     def _rows_per_group(self) -> int:
         if self.options.layout == "rows":
             return ROW_GROUP_CANDIDATES
-        return max(1, min(65_536, ROW_GROUP_CANDIDATES // self.options.num_candidates))
+        return max(1, min(65_536, ROW_GROUP_CANDIDATES // self.options.num_logged))
 
     def _spill_part(
         self, aside: Path, num_files: int, day: date, start: int, stop: int, number: int
     ) -> None:
-        """First half of the shuffle: rows sorted by key, one batch for each file to be."""
         log, truth = zip(*self._blocks(day, start, stop), strict=True)
-        _write(aside / "truth" / f"part-{number:05d}.parquet", truth)
-        table = pa.concat_tables(log).combine_chunks()
-        key = tables.shuffle_key(self.options.seed, table)
-        order = np.argsort(key, kind="stable")
-        table = table.append_column("key", pa.array(key)).take(order)
-        ends = np.searchsorted(key[order], tables.key_ends(num_files), side="left")
-        path = str(_spill(aside, number))
-        with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-            for first, last in zip([0, *ends[:-1]], ends, strict=True):
-                writer.write_batch(tables.one_batch(table.slice(first, last - first)))
+        _write(_part(aside, "truth", number), truth)
+        spilled = _part(aside, "spill", number)
+        spill(pa.concat_tables(log), spilled, seed=self.options.seed, num_files=num_files)
 
-    def _deal_part(self, aside: Path, num_files: int, number: int) -> None:
-        """Second half: what all spills hold for this file, in the order of its key."""
-        batches = []
-        for spilled in range(num_files):
-            with pa.memory_map(str(_spill(aside, spilled))) as file:
-                batches.append(pa.ipc.open_file(file).get_batch(number))
-        table = pa.Table.from_batches(batches).combine_chunks()
-        order = np.argsort(table.column("key").to_numpy(), kind="stable")
-        table = table.drop_columns("key").take(order)
-        _write(aside / "log" / f"part-{number:05d}.parquet", [table], self._rows_per_group())
+    def _gather_part(self, aside: Path, num_files: int, number: int) -> None:
+        spills = [_part(aside, "spill", spilled) for spilled in range(num_files)]
+        _write(_part(aside, "log", number), [gather(spills, number)], self._rows_per_group())
 
 
-def _spill(aside: Path, number: int) -> Path:
-    return aside / "spill" / f"{number:05d}.arrow"
+def _part(aside: Path, kind: str, number: int) -> Path:
+    return aside / kind / f"part-{number:05d}.parquet"
 
 
 def _write(path: Path, blocks: Any, rows_per_group: int = ROW_GROUP_CANDIDATES) -> None:

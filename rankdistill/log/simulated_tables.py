@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rankdistill.hashing import mix, name_key, xxh64
 from rankdistill.lists.batch import STAGES
 from rankdistill.log.cascade import Cascade
 from rankdistill.log.world import NUM_CATEGORIES, SCENES, SimulateOptions, World
@@ -142,23 +141,3 @@ def ids(name: str, numbers: np.ndarray, options: SimulateOptions) -> pa.Array:
 
 def _names(names: tuple[str, ...] | list[str], index: np.ndarray) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(index.astype(np.int8)), pa.array(list(names)))
-
-
-def shuffle_key(seed: int, table: pa.Table) -> np.ndarray:
-    """The place of each row in a shuffled day (uint64): a hash of its request and item."""
-    parts = [xxh64(table.column("request_id"))]
-    if not pa.types.is_list(table.schema.field("item_id").type):
-        parts.append(xxh64(table.column("item_id")))
-    return mix(seed, name_key("simulate.shuffle"), *parts)
-
-
-def key_ends(num_files: int) -> np.ndarray:
-    """Where each file's share of the keys ends; the last takes what is left (uint64 [files])."""
-    ends = [(number + 1) * 2**64 // num_files for number in range(num_files - 1)]
-    return np.array([*ends, 2**64 - 1], dtype=np.uint64)
-
-
-def one_batch(table: pa.Table) -> pa.RecordBatch:
-    """A table of one chunk as a batch, also where it has no rows."""
-    batches = table.to_batches()
-    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)

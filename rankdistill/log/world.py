@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 from rankdistill.config import Options
 from rankdistill.hashing import U64, mix, name_key
 
-MAX_REQUESTS_PER_DAY = 10**8  # request_id = yyyymmdd and eight digits: still exact as a double
+MAX_REQUESTS_PER_DAY = 10**8  # request_id = yyyymmdd and eight digits: exact as a double, too
 NUM_FACTORS, NUM_KNOWN_FACTORS = 8, 4  # the pre-ranker knows the first four
 NUM_CATEGORIES, NUM_CITIES, NUM_AGE_GROUPS = 24, 16, 6
 SCENES = ("home", "detail", "search")
@@ -59,8 +59,8 @@ class SimulateOptions(Options):
                     f"{narrow} ({getattr(self, narrow)}) exceeds {wide} ({getattr(self, wide)});"
                     f" the cascade narrows: {' <= '.join(funnel)}"
                 )
-        if not 1000 <= self.start_date.year <= 9999 - self.days // 365 - 1:
-            raise ValueError(f"start_date {self.start_date} leaves the years 1000 to 9999")
+        if self.start_date.year < 1970 or self.start_date.year + self.days // 365 > 8998:
+            raise ValueError(f"start_date {self.start_date} leaves the years 1970 to 8999")
         return self
 
     @property
@@ -71,6 +71,11 @@ class SimulateOptions(Options):
     @property
     def num_reranked(self) -> int:
         return min(self.num_ranked, 2 * self.num_exposed)
+
+    @property
+    def num_logged(self) -> int:
+        """Rows in the log per request."""
+        return self.num_candidates if self.keep_dropped else self.num_ranked
 
     @property
     def dates(self) -> list[date]:
@@ -127,7 +132,7 @@ def make_world(options: SimulateOptions) -> World:
         teacher_bias=0.3 * normal(seed, "teacher_bias", items),
         popularity=popularity,
         users_by_activity=np.argsort(draw(seed, "activity", users), kind="stable"),
-        shelves=_shelves(seed, popularity_rank, starts),
+        shelves=_shelves(seed, by_popularity, popularity_rank, starts),
         shelf_starts=starts,
         hour_appeal=0.3 * normal(seed, "hour", np.arange(24)[:, None], np.arange(NUM_CATEGORIES)),
         age_group=age_group,
@@ -175,12 +180,14 @@ def _factors(seed: int, purpose: str, ids: np.ndarray) -> np.ndarray:
     return normal(seed, purpose, np.arange(NUM_FACTORS)[:, None], ids)
 
 
-def _shelves(seed: int, popularity_rank: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def _shelves(
+    seed: int, by_popularity: np.ndarray, popularity_rank: np.ndarray, starts: np.ndarray
+) -> np.ndarray:
     items = np.arange(len(popularity_rank))
     shelf = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     arrangements = []
     for number in range(NUM_ARRANGEMENTS):
         scattered = np.argsort(draw(seed, "shelves", number, items), kind="stable")
-        within = np.lexsort((popularity_rank[scattered], shelf))
-        arrangements.append(scattered[within].astype(np.int32))
+        keyed = np.sort((shelf << 32) | popularity_rank[scattered])
+        arrangements.append(by_popularity[keyed & 0xFFFFFFFF].astype(np.int32))
     return np.concatenate(arrangements)
