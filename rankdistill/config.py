@@ -14,7 +14,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema
 
 from rankdistill.config_errors import faults_of
 from rankdistill.document import Document, apply_overrides, dotted, read_document, read_file
@@ -37,10 +38,36 @@ ENV_BLOCKS = ("conf", "storage_options")
 _REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
+def _make_scalars_strict(schema: Any) -> None:
+    if isinstance(schema, dict):
+        if schema.get("type") in ("int", "float", "bool", "str"):
+            schema["strict"] = True
+        for key, inner in schema.items():
+            # Keys come as text, so those of a dict[int, ...] are turned into numbers.
+            if key not in ("keys_schema", "default", "metadata", "serialization"):
+                _make_scalars_strict(inner)
+    elif isinstance(schema, list | tuple):
+        for inner in schema:
+            _make_scalars_strict(inner)
+
+
 class Options(BaseModel):
-    """Base of all options: frozen, keyword-only, unknown keys are errors."""
+    """Base of all options: frozen, keyword-only, unknown keys are errors.
+
+    Numbers, booleans and text are never turned into one another, but for whole numbers where
+    a float is wanted; lists do for tuples. pydantic's own `strict` would refuse those as well
+    behind any validator that runs before.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: type[BaseModel], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        schema = handler(source)
+        _make_scalars_strict(schema)
+        return schema
 
 
 Model = TypeVar("Model", bound=Options)
@@ -53,8 +80,7 @@ def load(model: type[Model], document: Document) -> Model:
     """
     faults: list[UserError] = _stray_references(document)
     try:
-        # JSON mode is the strict reading that still takes lists for tuples and text for dates.
-        options = model.model_validate_json(json.dumps(document.data), strict=True)
+        options = model.model_validate(document.data)
     except ValidationError as error:
         found = error.errors(include_url=False)
         faults += faults_of(found, model.model_json_schema(), document)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,19 @@ from rankdistill.errors import ConfigError, UserError, closest
 from rankdistill.yaml_reader import KeyPath
 
 _SAID_TRUE, _SAID_FALSE = ("yes", "on", "y", "true", "1"), ("no", "off", "n", "false", "0")
+
+# What is wanted, by pydantic's kind of error: for places where the schema is silent.
+_WANTED = {
+    "string_type": "text",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a block of names and values",
+    "model_type": "a block of names and values",
+}
 
 
 @dataclass(frozen=True)
@@ -57,7 +71,8 @@ def _one_per_union(faults: list[Fault]) -> list[Fault]:
     for path, members in unions.items():
         meant = [m for m in members.values() if all(_is_inside(fault, path) for fault in m)]
         if meant:
-            kept += min(meant, key=lambda errors: len(errors))
+            fewest = min(meant, key=len)
+            kept += fewest
             continue
         first = next(iter(members.values()))[0]
         assert first.spot.union
@@ -137,8 +152,12 @@ def _no_kind(fault: Fault, schema: Schema, document: Document) -> ConfigError:
 
 
 def _discriminator(fault: Fault, schema: Schema) -> tuple[str, list[str]]:
-    key = str(fault.context.get("discriminator", "kind")).strip("'")
-    return key, list(schema.kinds(fault.spot.node))
+    """The key that was meant (a key with an alias has several names), and the known kinds."""
+    node = fault.spot.node
+    names = re.findall("'([^']+)'", str(fault.context.get("discriminator", "")))
+    given = [name for name in names if isinstance(fault.value, dict) and name in fault.value]
+    usual = node.get("discriminator", {}).get("propertyName", "kind")
+    return (given or [usual])[0], list(schema.kinds(node))
 
 
 def _refused(fault: Fault, schema: Schema, document: Document) -> ConfigError:
@@ -157,7 +176,7 @@ def _wrong(fault: Fault, schema: Schema, document: Document) -> ConfigError:
     """Any other fault: a value that is not what the schema wants."""
     node, path = fault.spot.node, fault.path
     choices = schema.choices(node)
-    wanted = schema.wanted(node)
+    wanted = schema.wanted(node) or _WANTED.get(fault.kind)
     verdict = f"must be {wanted}" if wanted else fault.message.replace("Input should", "must")
     help = None
     if (better := _nearest(fault.value, node, document, path, schema)) is not None:

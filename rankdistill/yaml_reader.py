@@ -220,9 +220,9 @@ class _Reader:
         return data
 
     def scalar(self, node: yaml.ScalarNode) -> Any:
+        self.check_text(node)
         text: str = node.value
         self.check_tag(node, _STR if node.style else _tag(text))
-        self.check_text(node)
         if node.tag in (_NULL, _BOOL):
             return _CONSTANTS.get(text)
         if node.tag == _INT and len(text) <= 30:
@@ -247,8 +247,9 @@ class _Reader:
             node.tag = natural
 
     def check_text(self, node: yaml.ScalarNode) -> None:
-        try:
-            node.value.encode()
-        except UnicodeEncodeError:
-            self.fault(node, "half a surrogate pair is not a character")
-            node.value = ""
+        """Joins surrogate pairs, JSON's way to write an emoji; half a pair is a fault."""
+        if any("\ud800" <= character <= "\udfff" for character in node.value):
+            units = node.value.encode("utf-16-le", "surrogatepass")
+            node.value = units.decode("utf-16-le", "replace")
+            if "\ufffd" in node.value:
+                self.fault(node, "half a surrogate pair is not a character")
