@@ -34,11 +34,13 @@ def make_lists(
 
     Requests stand in order of first sight; candidates by rank, then item_id, those without a
     rank last. stage is a name or a number (default: ranked with a rank, else preranked); what
-    is left out is null. `id_type` serves an empty list of rows.
+    is left out is null. A row without item_id makes a request without candidates. `id_type`
+    serves an empty list of rows.
     """
     by_request: dict[Any, list[dict[str, Any]]] = {}
     for row in rows:
-        by_request.setdefault(row["request_id"], []).append(dict(row))
+        candidates = by_request.setdefault(row["request_id"], [])
+        candidates += [dict(row)] if "item_id" in row else []
     for candidates in by_request.values():
         candidates.sort(key=lambda c: (c.get("rank") is None, c.get("rank"), c["item_id"]))
     flat = [candidate for candidates in by_request.values() for candidate in candidates]
@@ -75,7 +77,7 @@ def _requests(
     columns = {"request_id": pa.array(list(by_request), type=known)}
     types = {"user_id": pa.string(), "request_time": TYPES["timestamp"]}
     for name, default in REQUEST_DEFAULTS.items():
-        values = [candidates[0].get(name, default) for candidates in by_request.values()]
+        values = [(c[0] if c else {}).get(name, default) for c in by_request.values()]
         columns[name] = pa.array(values, type=types.get(name, pa.string()))
     return pa.RecordBatch.from_pydict(columns)
 

@@ -279,8 +279,9 @@ def _score_sigmoid(lists: Lists, rule: ScoreSigmoid, items: np.ndarray) -> np.nd
 def _score_quantile(lists: Lists, rule: ScoreQuantile, items: np.ndarray) -> np.ndarray:
     scored = np.flatnonzero(~np.isnan(lists.score))
     request, score = lists.request[scored], lists.score[scored]
-    order = np.lexsort((-score, request))
-    scored, request, score = scored[order], request[order], score[order]
+    if ((score[1:] > score[:-1]) & (request[1:] == request[:-1])).any():
+        order = np.lexsort((-score, request))
+        scored, request, score = scored[order], request[order], score[order]
 
     place = np.arange(len(scored))
     is_first = np.ones(len(scored), dtype=bool)

@@ -117,9 +117,23 @@ def _hashed_order(
     row = np.repeat(np.arange(len(request)), num_available)
     starts = np.cumsum(num_available) - num_available
     index = np.arange(len(row)) - starts[row]
-    order = np.lexsort((lots.bits(purpose, request[row], i[row], index), row))
+    order = by_hash(lots.bits(purpose, request[row], i[row], index), row)
     drawn = np.sort(order[spans(starts, num_draw)])
     return row[drawn], index[drawn]
+
+
+def by_hash(bits: np.ndarray, segment: np.ndarray) -> np.ndarray:
+    """The order (int64 [M]) by segment (ascending, from 0), then by hash bits, then by place.
+
+    One sort of a packed word, ten times as fast as a lexsort; where two items of a segment
+    agree in the 44 bits that fit, the lexsort decides, so the packing never shows.
+    """
+    if len(segment) and segment[-1] < 2**20:
+        word = (segment.astype(np.uint64) << np.uint64(44)) | (bits >> np.uint64(20))
+        order = np.argsort(word)
+        if (np.diff(word[order]) > 0).all():
+            return order
+    return np.lexsort((bits, segment))
 
 
 def draw_systematic(
@@ -143,7 +157,7 @@ def draw_systematic(
     segment = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     ticks = np.rint(size / segment_sum(size, offsets)[segment] * _TICKS).astype(np.int64)
 
-    order = np.lexsort((lots.bits(purpose, request, i, j), segment))
+    order = by_hash(lots.bits(purpose, request, i, j), segment)
     running = np.concatenate([[0], np.cumsum(ticks[order])])  # may wrap; differences are exact
     total = (running[offsets[1:]] - running[offsets[:-1]])[segment]
     upper = running[1:] - running[offsets[:-1]][segment]

@@ -23,7 +23,8 @@ def tie_groups(lists: Lists) -> np.ndarray | None:
     # A list whose scores fall strictly, then stop, has no tie: only the others are sorted.
     has_next = ~np.isnan(score[1:])
     doubtful = ~(score[:-1] > score[1:]) & has_next
-    doubtful[lists.offsets[1:-1][lists.lengths[1:] > 0] - 1] = False
+    borders = lists.offsets[(lists.offsets > 0) & (lists.offsets < len(score))]
+    doubtful[borders - 1] = False
     at = np.flatnonzero(doubtful)
     if not len(at):
         return None

@@ -177,7 +177,9 @@ def mean_pairs(field: PairField, options: MeanPairs, lots: Lots) -> Drawn:
     index_after = (index - num_before[row])[~is_before]
     neg = np.concatenate([who[back], field.negatives.pick(after, forth, index_after)])
     num_items = lists.candidates.num_rows
-    pos, neg = np.divmod(np.unique(pos * num_items + neg), max(num_items, 1))
+    keys = np.sort(pos * num_items + neg)
+    keys = keys[np.diff(keys, prepend=-1) > 0]
+    pos, neg = np.divmod(keys, max(num_items, 1))
 
     missed = np.ones(num_items)
     share = options.num_pair_per_sample / np.maximum(num_partners, 1)

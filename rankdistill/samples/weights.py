@@ -116,7 +116,7 @@ WEIGHTS: dict[str, Callable[..., float]] = {
     "log2": lambda o, r, k: 1.0 / math.log2(1 + r),
     "log": lambda o, r, k: o.a / math.log(math.e - 1 + r),
     "exp": lambda o, r, k: math.exp(-r / o.scale),
-    "linear": lambda o, r, k: 1.0 - (r - 1) / k if r <= k else 1.0 / k,
+    "linear": lambda o, r, k: max(k - r + 1, 1) / k,
     "log_rank": lambda o, r, k: math.log(1 + o.cap) - math.log(min(r, o.cap)),
     "table": lambda o, r, k: o.values[min(r, len(o.values)) - 1],
 }
