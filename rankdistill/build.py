@@ -15,7 +15,7 @@ from rankdistill.engines.query import Engine
 from rankdistill.errors import InputError, PlaceError
 from rankdistill.log.days import Days
 from rankdistill.log.files import LogFile, fingerprint
-from rankdistill.one_pass import Recipe, Tally, collect, reject_parts, work
+from rankdistill.one_pass import Tally, collect, reject_parts, work
 from rankdistill.prepare import Prepared, prepare, repeated_requests
 from rankdistill.settings import Settings
 from rankdistill.store.builds import Build, BuildInfo, DayFacts
@@ -191,6 +191,13 @@ def day_facts(prepared: Prepared, tally: Tally, dts: set[str]) -> dict[str, DayF
                 "files": [file.path for file in day_files(prepared, dt)],
                 "counts": dict(tally.by_dt.get(dt, {})),
                 "door": dict(tally.door),
+                "log": {
+                    "teacher_order": prepared.mapping.options.teacher_order,
+                    "score_kind": prepared.mapping.options.score_kind,
+                    "ranks": prepared.mapping.options.ranks,
+                    "feedback": list(prepared.mapping.feedback_names),
+                    "response": prepared.mapping.response,
+                },
             },
         )
         for dt in sorted(dts)

@@ -100,24 +100,29 @@ def by_day(admitted: Admitted) -> Iterator[tuple[str, Lists]]:
         yield dt, lists.take(np.flatnonzero(codes == code))
 
 
-def write_day(
-    recipe: Recipe, dt: str, lists: Lists, writer: PartWriter, counts: Counter[str]
-) -> None:
-    """The lists of one day and the samples of every configured kind."""
+def draw_day(
+    recipe: Recipe, lists: Lists, counts: Counter[str]
+) -> Iterator[tuple[str, Lists, Any]]:
+    """(kind, lists, drawn samples) of one day's lists; counts what each kind drew."""
     counts["requests"] += lists.num_requests
     counts["candidates"] += lists.candidates.num_rows
     sampled = recipe.mapping.options.ranks == "sampled"
     counts.update(findings(lists, sampled=sampled))
-    if recipe.write_lists:
-        writer.write("lists", dt, lists.rows())
     for kind, options in recipe.kinds.items():
-        sampler = SAMPLERS[kind]
-        drawn = sampler.draw(lists, options, recipe.seed)
-        table = sampler.gather(lists, drawn)
-        counts[f"{kind}.rows"] += table.num_rows
+        drawn = SAMPLERS[kind].draw(lists, options, recipe.seed)
         for name, number in drawn.counts.items():
             counts[f"{kind}.{name}"] += number
-        writer.write(kind, dt, table)
+        yield kind, lists, drawn
+
+
+def write_day(
+    recipe: Recipe, dt: str, lists: Lists, writer: PartWriter, counts: Counter[str]
+) -> None:
+    """The lists of one day and the samples of every configured kind."""
+    if recipe.write_lists:
+        writer.write("lists", dt, lists.rows())
+    for kind, of, drawn in draw_day(recipe, lists, counts):
+        writer.write(kind, dt, SAMPLERS[kind].gather(of, drawn))
 
 
 def collect(rows: Iterable[Row]) -> tuple[list[dict[str, Any]], Tally, RejectSample]:

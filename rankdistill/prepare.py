@@ -55,6 +55,7 @@ class Prepared:
             build_id,
             self.schemas,
             repeated,
+            self.settings.samples.lists,
         )
 
     @property
@@ -94,7 +95,7 @@ def prepare(settings: Settings, engine: Engine, days: Days | None = None) -> Pre
     if faults:
         raise UserErrors(faults)
     query = query_of(mapping, log, feedback)
-    schemas = table_schemas(mapping, days, kinds, log, feedback)
+    schemas = table_schemas(mapping, days, kinds, log, feedback, write_lists=settings.samples.lists)
     return Prepared(settings, log, feedback, mapping, days, kinds, query, schemas, facts)
 
 
@@ -121,12 +122,16 @@ def table_schemas(
     kinds: dict[str, Any],
     log: Opened,
     feedback: Opened | None,
+    *,
+    write_lists: bool,
 ) -> dict[str, pa.Schema]:
     """The Arrow schema of every table, from an empty batch sent through the real code."""
     raw = raw_schema(mapping, log.schema, feedback.schema if feedback else None)
     empty = pa.RecordBatch.from_arrays([pa.array([], field.type) for field in raw], schema=raw)
     lists = admit(Grouped(empty, np.zeros(1, dtype=np.int64)), mapping, days).lists
-    schemas = {"lists": lists.rows().schema, "rejects": REJECTS}
+    schemas = {"rejects": REJECTS}
+    if write_lists:
+        schemas["lists"] = lists.rows().schema
     for kind, options in kinds.items():
         sampler = SAMPLERS[kind]
         schemas[kind] = sampler.gather(lists, sampler.draw(lists, options, 0)).schema

@@ -27,6 +27,7 @@ Engine = Annotated[DuckDbOptions | SparkOptions, Field(discriminator="kind")]
 class Samples(Options):
     """The sample kinds to build; a kind left out is not built."""
 
+    lists: bool = Field(True, description="keep the ranked lists themselves, too")
     pointwise: PointwiseOptions | None = None
     pairwise: PairwiseOptions | None = None
     listwise: ListwiseOptions | None = None
@@ -64,7 +65,12 @@ class Settings(Options):
 
 def read_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
     """The settings of a YAML file with `--set` overrides. UserErrors: every fault at once."""
-    return load(Settings, with_preset(apply_overrides(read_file(path), overrides)))
+    return settings_of(read_file(path), overrides)
+
+
+def settings_of(document: Document, overrides: Sequence[str] = ()) -> Settings:
+    """The same of a document that has been read."""
+    return load(Settings, with_preset(apply_overrides(document, overrides)))
 
 
 def with_preset(document: Document) -> Document:

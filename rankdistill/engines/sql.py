@@ -146,9 +146,9 @@ def _csv(source: Opened, files: str, partition: str) -> str:
 def _trec(source: Opened, files: str) -> str:
     """Fields are parted by any run of blanks; empty lines do not count."""
     lines = (
-        f"(SELECT regexp_split_to_array(trim(line, ' \t\r'), '[ \t]+') AS fields FROM read_csv({files}, "
-        "auto_detect = false, header = false, delim = '\x01', quote = '', escape = '', "
-        "columns = {'line': 'VARCHAR'}) WHERE trim(line, ' \t\r') <> '')"
+        "(SELECT regexp_split_to_array(trim(line, ' \t\r'), '[ \t]+') AS fields "
+        f"FROM read_csv({files}, auto_detect = false, header = false, delim = '\x01', "
+        "quote = '', escape = '', columns = {'line': 'VARCHAR'}) WHERE trim(line, ' \t\r') <> '')"
     )
     columns = ", ".join(
         f"fields[{i}] AS {name(column)}" for i, column in enumerate(source.schema.names, start=1)

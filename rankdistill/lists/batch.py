@@ -110,6 +110,24 @@ class Lists:
             columns[name] = pa.ListArray.from_arrays(offsets, self.candidates.column(name))
         return pa.RecordBatch.from_pydict(columns)
 
+    @classmethod
+    def from_rows(
+        cls,
+        rows: pa.RecordBatch,
+        teacher_order: str,
+        feedback: tuple[str, ...] = (),
+        response: Mapping[str, float] | None = None,
+    ) -> Lists:
+        """The inverse of `rows`: a batch of the `lists` table, every list of a row as long."""
+        listed = [f.name for f in rows.schema if pa.types.is_list(f.type)]
+        lengths = pc.list_value_length(rows.column("item_id")).to_numpy(zero_copy_only=False)
+        offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        candidates = pa.RecordBatch.from_pydict({n: rows.column(n).flatten() for n in listed})
+        requests = rows.select([n for n in rows.schema.names if n not in listed])
+        place = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths) + 1
+        rank = teacher_rank(candidates, teacher_order, place)
+        return cls(offsets, requests, candidates, rank, feedback, dict(response or {}))
+
     def take(self, requests: np.ndarray) -> Lists:
         """The lists of the given requests (indices), in that order."""
         rows = spans(self.offsets[:-1][requests], self.lengths[requests])
@@ -121,6 +139,17 @@ class Lists:
             self.feedback,
             self.response,
         )
+
+
+def teacher_rank(candidates: pa.RecordBatch, teacher_order: str, place: np.ndarray) -> np.ndarray:
+    """The teacher's rank of candidates that stand in its order at `place` (from 1), int32 [N]."""
+    column = {"rank": "rank", "rerank": "rerank_rank", "position": "position"}.get(teacher_order)
+    if column is not None:
+        return numbers(candidates.column(column), np.int32)
+    if teacher_order == "score":
+        scored = candidates.column("teacher_score").is_valid().to_numpy(zero_copy_only=False)
+        return np.where(scored, place, 0).astype(np.int32)
+    return place.astype(np.int32)
 
 
 def numbers(column: pa.Array, dtype: type) -> np.ndarray:

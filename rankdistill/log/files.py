@@ -280,7 +280,7 @@ def _agreed(files: list[LogFile], schemas: list[pa.Schema]) -> tuple[pa.Schema, 
     for file, schema in zip(files[1:], schemas[1:], strict=True):
         if schema.equals(first):
             continue
-        for name in [n for n in (*fields, *schema.names)]:
+        for name in {**fields, **dict.fromkeys(schema.names)}:
             if name not in schema.names or name not in fields:
                 raise _disagree(files[0], file, f'column "{name}" is in only one of them')
             mine, other = fields[name], schema.field(name).type

@@ -1,0 +1,245 @@
+"""What each verb does, between the command line and the rooms."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from rankdistill import build as builder
+from rankdistill import plan as planner
+from rankdistill.codes import CODES
+from rankdistill.config import load
+from rankdistill.contract import resource
+from rankdistill.doctor import examine
+from rankdistill.document import apply_overrides, read_document, read_file
+from rankdistill.errors import ConfigError, PlaceError, closest
+from rankdistill.log.days import Days
+from rankdistill.log.reasons import REASONS, SKIPPED
+from rankdistill.log.simulate import SimulateOptions
+from rankdistill.log.simulate import simulate as simulate_log
+from rankdistill.quality.text_table import text_table
+from rankdistill.request import preview_request
+from rankdistill.settings import Settings, read_settings, settings_of
+from rankdistill.store.dataset import DataSet
+from rankdistill.summary import build_summary, sample_shape
+from rankdistill.verbs import Run
+
+
+def settings(
+    config: str,
+    overrides: list[str] | None,
+    engine: str | None,
+    output: str | None,
+    paths: list[str] | None,
+) -> Settings:
+    """The config file with what the command line says on top."""
+    chosen = list(overrides or [])
+    found = read_settings(config, chosen)
+    changes: dict[str, Any] = {}
+    if engine is not None and engine != found.engine.kind:
+        changes["engine"] = _engine(engine)
+    if output is not None:
+        changes["output"] = output
+    if paths:
+        where = paths[0] if len(paths) == 1 else list(paths)
+        changes["log"] = found.log.model_copy(update={"path": where, "table": None})
+    return found.model_copy(update=changes)
+
+
+def _engine(kind: str) -> Any:
+    from rankdistill.engines.duckdb_options import DuckDbOptions
+    from rankdistill.engines.spark_options import SparkOptions
+
+    kinds = {"duckdb": DuckDbOptions, "spark": SparkOptions}
+    if kind not in kinds:
+        near = closest(kind, list(kinds))
+        raise ConfigError(
+            "E0107",
+            f'engine "{kind}" is unknown',
+            found=f"known are {', '.join(kinds)}",
+            help=f"--engine {near}" if near else None,
+        )
+    return kinds[kind]()
+
+
+def data_set(config: str | None, data: str | None) -> DataSet:
+    """The data set at `data`, or at the config's output."""
+    if (config is None) == (data is None):
+        raise ConfigError("E0105", "give --config (its output is meant) or --data, one of them")
+    return DataSet.open(data if data is not None else read_settings(str(config)).output)
+
+
+def simulate(run: Run, out: str, config: str | None, overrides: list[str]) -> None:
+    document = read_file(config) if config else read_document("{}", "--set")
+    options = load(SimulateOptions, apply_overrides(document, overrides))
+    run.notify("started", rows=options.num_requests * options.days)
+    made = simulate_log(
+        Path(out), options, on_progress=lambda done: run.notify("progress", rows=done)
+    )
+    state = "already there" if made.up_to_date else "written"
+    facts = {
+        "log": str(made.log),
+        "requests": made.num_requests,
+        "rows": made.num_rows,
+        "up_to_date": made.up_to_date,
+    }
+    run.facts.update(facts)
+    run.show(
+        f"{made.num_rows:,} rows of {made.num_requests:,} requests {state} in {made.log}", facts
+    )
+
+
+def validate(run: Run, chosen: Settings) -> int:
+    report = planner.validate(chosen)
+    run.facts["validate"] = report.as_dict()
+    run.show(report.text(), report.as_dict())
+    return report.exit_code
+
+
+def plan(run: Run, chosen: Settings, exact: bool) -> None:
+    made = planner.plan(chosen, exact=exact)
+    run.facts["plan"] = made.as_dict()
+    run.show(made.text(), made.as_dict())
+
+
+def build(
+    run: Run,
+    chosen: Settings,
+    dts: list[str] | None,
+    first: str | None,
+    last: str | None,
+    force: bool,
+) -> None:
+    if dts and (first or last):
+        raise ConfigError("E0105", "give --dt, or --from and --to, not both")
+    days = Days(chosen.dt, chosen.split, frozenset(dts) if dts else None, first, last)
+    run.data_set = chosen.output
+    made = builder.build(chosen, days=days, force=force, notify=run.notify)
+    _tell(run, chosen, made)
+
+
+def _tell(run: Run, chosen: Settings, made: builder.BuildResult) -> None:
+    facts = {
+        "data_set": chosen.output,
+        "build": made.build.number,
+        "is_new": made.is_new,
+        "door": dict(made.door),
+        "days": {dt: dict(counts) for dt, counts in made.by_dt.items()},
+        "warnings": list(made.warnings),
+        "parts": len(made.parts),
+        "bytes": sum(part.num_bytes for part in made.parts),
+    }
+    run.facts.update(facts)
+    for warning in made.warnings:
+        run.say(f"warning: {warning}")
+    run.show(build_summary(made, chosen.output), facts)
+
+
+def preview(run: Run, chosen: Settings, request_id: str, why: bool) -> None:
+    shown = preview_request(DataSet.open(chosen.output), chosen, request_id, why=why)
+    run.show(shown.text(), shown.as_dict())
+
+
+def files(run: Run, found: DataSet, table: str, build: int | None, dt: str | None) -> None:
+    of = found.build(build) if build is not None else None
+    paths = found.files(table, of, dt)
+    run.show("\n".join(paths), {"table": table, "files": paths})
+
+
+def versions(run: Run, found: DataSet) -> None:
+    current = found.current()
+    rows = [
+        {
+            "build": version.number,
+            "current": current is not None and version.number == current.number,
+            "kind": version.kind,
+            "created_at": version.created_at.isoformat(timespec="seconds"),
+            "days": ", ".join(sorted(version.days)),
+            "seed": version.seed,
+            "config": version.config_hash[:12],
+            "tables": {dt: dict(day.tables) for dt, day in version.days.items()},
+        }
+        for version in found.versions()
+    ]
+    shown = [{k: v for k, v in row.items() if k != "tables"} for row in rows]
+    for row in shown:
+        row["current"] = "*" if row["current"] else ""
+    run.show(text_table(shown) if shown else "no builds yet", rows)
+
+
+def rollback(run: Run, found: DataSet, number: int) -> None:
+    run.data_set = str(found.root)
+    made = found.rollback(number)
+    run.facts["build"] = made.number
+    run.show(f"build {made.number} is build {number} again", {"build": made.number})
+
+
+def gc(run: Run, found: DataSet, retention_hours: float, keep: int, dry_run: bool) -> None:
+    run.data_set = str(found.root)
+    gone = found.gc(retention_hours=retention_hours, keep_builds=keep, dry_run=dry_run)
+    run.facts["removed"] = gone
+    verb = "would be removed" if dry_run else "removed"
+    run.show("\n".join([*gone, f"{len(gone)} files {verb}"]), {"removed": gone, "dry_run": dry_run})
+
+
+def verify(run: Run, found: DataSet, number: int | None, quick: bool) -> int:
+    build = found.build(number) if number is not None else found.current()
+    if build is None:
+        raise PlaceError(
+            "E0206", f"{found.root} has no build yet", help="rankdistill build --config FILE"
+        )
+    report = found.verify(content=not quick, build=build)
+    run.facts["verify"] = dataclasses.asdict(report)
+    report.refuse_faults(found.root)
+    hashes = {} if quick else {t: str(found.content_hash(t, build=build)) for t in build.tables}
+    lines = [
+        f"build {report.build}: {report.num_parts} parts, {report.num_bytes:,} bytes, all good"
+    ]
+    lines += [f"{table:10} {value}" for table, value in hashes.items()]
+    lines += [f"{len(report.strays)} strays (harmless; gc removes them)"] if report.strays else []
+    run.show("\n".join(lines), {**dataclasses.asdict(report), "content_hash": hashes})
+    return 0
+
+
+def doctor(run: Run) -> int:
+    found = examine()
+    run.facts["doctor"] = found.as_dict()
+    run.show(found.text(), found.as_dict())
+    return found.exit_code
+
+
+def explain(run: Run, code: str) -> None:
+    texts = {**CODES, **REASONS, **SKIPPED}
+    if code not in texts:
+        near = closest(code, list(texts))
+        raise ConfigError(
+            "E0107",
+            f'there is nothing named "{code}" to explain',
+            found=", ".join(texts),
+            help=f"rankdistill explain {near}" if near else None,
+        )
+    run.show(f"{code}: {texts[code]}", {"code": code, "text": texts[code]})
+
+
+def demo(run: Run, out: str) -> None:
+    folder = Path(out)
+    log, feed = folder / "simulated", folder / "feed"
+    run.say(f"1. simulate -> {log}")
+    simulate_log(log, SimulateOptions(num_requests=2000, days=2))
+    run.say(f"2. build    -> {feed}")
+    text = resource("conf", "demo.yaml").read_text(encoding="utf-8")
+    document = read_document(text, "conf/demo.yaml")
+    chosen = settings_of(document, [f"log.path={log / 'log'}", f"output={feed}"])
+    run.data_set = chosen.output
+    made = builder.build(chosen, notify=run.notify)
+    _tell(run, chosen, made)
+    if not run.as_json:
+        run.show("\n" + sample_shape(DataSet.open(feed)), None)
+    (folder / "demo.yaml").write_text(
+        text.replace("path: logs", f"path: {log / 'log'}").replace(
+            "output: out/demo", f"output: {feed}"
+        )
+    )
+    request = next(DataSet.open(feed).read("lists", columns=["request_id"])).column(0)[0]
+    run.say(f"next: rankdistill preview {request} --config {folder / 'demo.yaml'}")

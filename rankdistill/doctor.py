@@ -1,0 +1,95 @@
+"""`doctor`: what this machine has, and what is missing for which engine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+NEEDED = ("numpy", "pyarrow", "pandas", "duckdb", "deltalake", "pydantic", "pyyaml", "typer")
+OPTIONAL = {"pyspark": "the spark engine", "torch": "training a student"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: what was looked at, what was found; `advice` where something is to do."""
+
+    what: str
+    found: str
+    advice: str = ""
+    is_fault: bool = False
+
+
+@dataclass(frozen=True)
+class Examination:
+    findings: tuple[Finding, ...]
+
+    @property
+    def exit_code(self) -> int:
+        return 4 if any(f.is_fault for f in self.findings) else 0
+
+    def text(self) -> str:
+        lines = []
+        for finding in self.findings:
+            mark = "FAIL" if finding.is_fault else "ok" if not finding.advice else "--"
+            advice = f"   ({finding.advice})" if finding.advice else ""
+            lines.append(f"{mark:4} {finding.what:18} {finding.found}{advice}")
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {f.what: {"found": f.found, "advice": f.advice} for f in self.findings}
+
+
+def examine() -> Examination:
+    """Python, packages, Java, cores, memory and disk of this machine."""
+    findings = [_python()]
+    findings += [_package(name) for name in NEEDED]
+    findings += [_package(name, use) for name, use in OPTIONAL.items()]
+    findings.append(_java())
+    findings.append(Finding("cores", str(len(os.sched_getaffinity(0)))))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    findings.append(Finding("memory", f"{memory:.0f} GiB"))
+    free = shutil.disk_usage(".").free / 2**30
+    findings.append(Finding("disk free here", f"{free:.0f} GiB"))
+    return Examination(tuple(findings))
+
+
+def java_version() -> tuple[int | None, str]:
+    """(major version of the Java that Spark would start, how it was found)."""
+    home = os.environ.get("JAVA_HOME")
+    command = os.path.join(home, "bin", "java") if home else shutil.which("java")
+    if command is None or not os.path.exists(command):
+        return None, f"JAVA_HOME {home or 'unset'}; java not on PATH"
+    told = subprocess.run([command, "-version"], capture_output=True, text=True, check=False)  # noqa: S603
+    match = re.search(r'version "(\d+)(?:\.(\d+))?', told.stderr)
+    if match is None:
+        return None, f"{command} does not say its version"
+    major = int(match[1]) if match[1] != "1" else int(match[2] or 0)
+    return major, command
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    return Finding("python", version, "" if good else "3.11 to 3.13 is supported", not good)
+
+
+def _package(name: str, use: str | None = None) -> Finding:
+    try:
+        return Finding(name, importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        advice = f"needed for {use}" if use else f"pip install {name}"
+        return Finding(name, "not installed", advice, use is None)
+
+
+def _java() -> Finding:
+    major, how = java_version()
+    if major is None:
+        return Finding("java", "not found", f"needed for the spark engine: 17 or newer; {how}")
+    advice = "" if major >= 17 else "the spark engine needs 17 or newer"
+    return Finding("java", f"{major} ({how})", advice)

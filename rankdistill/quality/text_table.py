@@ -1,0 +1,48 @@
+"""Rows of plain values as an aligned text table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rankdistill.errors import printable
+
+MAX_CELL = 120
+
+
+def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A header and a line per row; numbers to the right, the rest to the left.
+
+    rows: all with the keys of the first. Empty input gives "(no rows)".
+    """
+    if not rows:
+        return "(no rows)"
+    names = list(rows[0])
+    cells = [[_cell(row[name]) for name in names] for row in rows]
+    widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(names)]
+    right = [all(_is_number(row[name]) for row in rows) for name in names]
+    lines = [names, *cells]
+    return "\n".join(
+        "  ".join(
+            text.rjust(width) if to_right else text.ljust(width)
+            for text, width, to_right in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = printable(str(value)).replace("\n", "\\n")
+    return text if len(text) <= MAX_CELL else text[: MAX_CELL - 3] + "..."
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))

@@ -1,0 +1,136 @@
+"""What every verb shares: exit codes, errors on stderr, events, signals, run_result.json."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rankdistill import __version__
+from rankdistill.errors import UserError, UserErrors, printable, render
+
+OUR_BUG = 5
+SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
+
+
+class Stopped(BaseException):
+    """A signal asked us to stop; `code` is the exit code."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.code = SIGNALS[name]
+
+
+class Run:
+    """One run of a verb: what it says while it runs and what it leaves behind.
+
+    data_set: the folder that gets run_result.json once it is known to be ours.
+    """
+
+    def __init__(self, verb: str, *, as_json: bool = False, result_file: str | None = None) -> None:
+        self.verb, self.as_json, self.result_file = verb, as_json, result_file
+        self.data_set: str | None = None
+        self.facts: dict[str, Any] = {}
+        self._started = time.monotonic()
+        self._bar: Any = None
+
+    def notify(self, event: str, **facts: Any) -> None:
+        """Progress: a bar on a terminal, else a JSON line on stderr (progress in steps)."""
+        if sys.stderr.isatty():
+            self._draw(event, facts)
+        elif event != "progress":
+            line = {"event": event, "verb": self.verb, "seconds": self._seconds(), **facts}
+            print(json.dumps(line), file=sys.stderr)
+
+    def say(self, text: str) -> None:
+        """Talk, on stderr."""
+        print(printable(text, limit=20_000), file=sys.stderr)
+
+    def show(self, text: str, value: Any) -> None:
+        """The result, on stdout: `text`, or `value` as JSON under --format json."""
+        print(json.dumps(value, indent=1, default=str) if self.as_json else text)
+
+    def leave(self, exit_code: int, errors: list[UserError]) -> None:
+        """Write run_result.json beside the data set, or where --result says."""
+        if self._bar is not None:
+            self._bar.stop()
+        target = self.result_file
+        if target is None and self.data_set and (Path(self.data_set) / "builds").is_dir():
+            target = str(Path(self.data_set) / "run_result.json")
+        if target is None:
+            return
+        result = {
+            "verb": self.verb,
+            "exit_code": exit_code,
+            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": self._seconds(),
+            "version": __version__,
+            "errors": [{"code": e.code, "message": e.message} for e in errors],
+            **self.facts,
+        }
+        with contextlib.suppress(OSError):
+            Path(target).write_text(json.dumps(result, indent=1, default=str) + "\n")
+
+    def _seconds(self) -> float:
+        return round(time.monotonic() - self._started, 3)
+
+    def _draw(self, event: str, facts: dict[str, Any]) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        if event == "started":
+            columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task(self.verb, total=facts.get("rows") or None)
+        elif event == "progress" and self._bar is not None:
+            self._bar.advance(self._task, facts["rows"])
+        elif self._bar is not None:
+            self._bar.update(self._task, description=event)
+
+
+@contextlib.contextmanager
+def signals_stop() -> Iterator[None]:
+    """SIGTERM and SIGINT raise `Stopped` in the main thread."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise Stopped(signal.Signals(number).name)
+
+    before = {name: signal.signal(getattr(signal, name), stop) for name in SIGNALS}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
+
+
+def carry_out(run: Run, verb: Callable[[Run], int | None]) -> int:
+    """Run the verb; its exit code. Errors are told on stderr, run_result.json is left."""
+    errors: list[UserError] = []
+    try:
+        with signals_stop():
+            code = verb(run) or 0
+    except UserErrors as found:
+        errors, code = list(found.errors), found.exit_code
+    except UserError as found:
+        errors, code = [found], found.exit_code
+    except Stopped as stopped:
+        run.say(f"stopped by {stopped}; nothing was published, strays are left to gc")
+        code = stopped.code
+    except BrokenPipeError:
+        code = 0
+    except Exception:
+        traceback.print_exc()
+        run.say("this is a fault in rankdistill, not in your input; please report it")
+        code = OUR_BUG
+    for error in errors:
+        run.say(render(error))
+    run.leave(code, errors)
+    return code
