@@ -252,4 +252,5 @@ def _commit(head: Head, write: Any, transactions: list[Transaction] | None) -> i
 
 
 def _show(field: Field) -> str:
-    return f"{field.type}{'' if field.nullable else ' not null'}"
+    kind = pa.schema(Schema([field]).to_arrow()).field(0).type
+    return f"{kind}{'' if field.nullable else ' not null'}"

@@ -100,13 +100,13 @@ def _reaches(pattern: tuple[str, ...], inside: tuple[str, ...]) -> bool:
 
 
 def _is_fresh(real: Path) -> bool:
-    """Empty, or with no more than the marker of a first build that did not get far."""
-    if not set(os.listdir(real)) <= {FOLDER, builds.TABLE}:
+    """Empty, or with no more than what a first build leaves that did not get far.
+
+    Another first build may be at work here right now, so each folder is listed once, in the
+    order in which things appear: the folder of the marker, the marker, the table of builds.
+    """
+    names = set(os.listdir(real))
+    if not names <= {FOLDER, builds.TABLE}:
         return False
-    staging = real / FOLDER
-    return not any(real.iterdir()) or (staging / MARKER).is_file() or _holds_nothing(real)
-
-
-def _holds_nothing(real: Path) -> bool:
-    """Nothing but the empty folder that precedes the marker."""
-    return os.listdir(real) == [FOLDER] and not os.listdir(real / FOLDER)
+    marks = os.listdir(real / FOLDER) if FOLDER in names else []
+    return not names or MARKER in marks or (names == {FOLDER} and not marks)

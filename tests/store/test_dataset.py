@@ -119,7 +119,10 @@ def test_a_column_of_another_type_is_refused_and_nothing_is_published(small):
     schema = SCHEMAS["lists"].set(0, field)
     staging = data.begin()
     facts = {"d2": DayFacts(config_hash="c", fingerprint="f")}
-    assert error_code(data.publish, staging, [], {"lists": schema}, facts, INFO) == "E0205"
+    with pytest.raises(PlaceError, match=r"lists\.request_id") as caught:
+        data.publish(staging, [], {"lists": schema}, facts, INFO)
+    assert caught.value.code == "E0205"
+    assert caught.value.found == ("int64 not null in the data set, string not null in this build")
     assert small.tags() == {"d1": 1}
 
 

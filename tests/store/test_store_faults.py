@@ -5,6 +5,7 @@ import json
 import pytest
 from store_kit import BUILD_DEATHS, GC_DEATHS, SCHEMAS, Small, outcome, spawn
 
+from rankdistill.store import delta
 from rankdistill.store.dataset import DataSet
 
 OLD, NEW = {"d1": 1, "d2": 1, "d3": 1}, {"d2": 2, "d3": 2, "d4": 2}
@@ -111,6 +112,10 @@ def judge_race(racers, root, *, has_old, dts, tables=(BOTH, BOTH)):
     results = racers.run(root, tasks)
     data = DataSet.open(root)
     landed = [i for i, result in enumerate(results) if "build" in result]
+    if tables[0] == tables[1]:  # else the loser may have been first in a table of its own
+        for table in BOTH:
+            named = {part.path for part in data.parts(table)}
+            assert delta.head(root / table).files.keys() == named
     if dts[0] != dts[1]:
         assert landed == [0, 1], results
         assert small.tags() == {**old, dts[0]: 2, dts[1]: 3}
@@ -133,6 +138,11 @@ RACES = {
     "same dt, first build": {"has_old": False, "dts": ("d1", "d1")},
     "same dt, tables apart": {
         "has_old": True,
+        "dts": ("d1", "d1"),
+        "tables": (["lists"], ["pairwise"]),
+    },
+    "same dt, tables apart, first build": {
+        "has_old": False,
         "dts": ("d1", "d1"),
         "tables": (["lists"], ["pairwise"]),
     },
