@@ -66,14 +66,36 @@ class PairField:
     def place(self, items: np.ndarray, request: np.ndarray) -> np.ndarray:
         return items - self.lists.offsets[request]
 
+    @cached_property
+    def _runs(self) -> np.ndarray | None:
+        """Where each run of equal teacher ranks begins, and N; None where no rank repeats."""
+        rank, offsets = self.lists.teacher_rank, self.lists.offsets
+        is_new = np.ones(len(rank) + 1, dtype=bool)
+        is_new[1:-1] = (rank[1:] != rank[:-1]) | (rank[1:] == 0)
+        is_new[offsets] = True
+        return None if is_new.all() else np.flatnonzero(is_new)
+
+    def next_rank(self, who: np.ndarray) -> np.ndarray:
+        """The first candidate behind `who` of a later rank: equal ranks are no order."""
+        if self._runs is None:
+            return who + 1
+        return self._runs[np.searchsorted(self._runs, who, side="right")]
+
+    def same_rank(self, who: np.ndarray) -> np.ndarray:
+        """The first candidate of the rank of `who`."""
+        if self._runs is None:
+            return who
+        return self._runs[np.searchsorted(self._runs, who, side="right") - 1]
+
     def later(self, max_length: int | None = None) -> Span:
-        """For each positive, the eligible negatives after it (in the first max_length places)."""
+        """For each positive, the eligible negatives of later rank (in the first max_length
+        places)."""
         who, negatives = self.positives.items, self.negatives
         ends = self.lists.offsets[1:]
         if max_length is not None:
             ends = np.minimum(ends, self.lists.offsets[:-1] + max_length)
         last = np.searchsorted(negatives.items, ends)[self.request]
-        first = np.searchsorted(negatives.items, who, side="right")
+        first = np.searchsorted(negatives.items, self.next_rank(who))
         return negatives.span(who, first, np.maximum(first, last))
 
     def every(self, span: Span, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

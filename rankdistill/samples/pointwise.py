@@ -165,13 +165,14 @@ def pointwise(lists: Lists, options: PointwiseOptions, seed: int, epoch: int = 0
     weight = position_weight(options.weight, rank, options.top_k)
     weight = normalised(weight, bounds, options.weight.normalise)
 
-    lots = Lots(seed, epoch, lists.request_key)
+    lots, in_tail = Lots(seed, epoch, lists.request_key), _in_tail(lists, options)
     negatives, probability, num_missing = _negatives(
-        lists, options, is_positive, np.diff(bounds), lots
+        lists, options, is_positive, in_tail, np.diff(bounds), lots
     )
-    order = np.argsort(item := np.concatenate([positives, negatives]), kind="stable")
+    item = np.concatenate([positives, negatives])
+    order = np.argsort(item, kind="stable")
     source = np.concatenate(
-        [positive_source[positives], _negative_source(lists, options, negatives)]
+        [positive_source[positives], _negative_source(lists, negatives, in_tail[negatives])]
     )
     ones = np.ones(len(positives))
     item = item[order]
@@ -208,16 +209,19 @@ def _positives(lists: Lists, options: PointwiseOptions) -> tuple[np.ndarray, np.
     return source >= 0, source
 
 
-def _is_tail(lists: Lists, options: PointwiseOptions, items: np.ndarray) -> np.ndarray:
-    """bool [M]: ranked, beyond top_k, and in the last `tail` share of the ranked list."""
-    request = np.searchsorted(lists.offsets, items, side="right") - 1
+def _in_tail(lists: Lists, options: PointwiseOptions) -> np.ndarray:
+    """bool [N]: ranked, beyond top_k, and in the last `tail` share of the ranked list."""
+    num_ranked = lists.num_ranked
     # The allowance keeps 0.29 * 100 at 29: floats fall a hair short of whole numbers.
-    num_tail = np.floor(options.tail * lists.num_ranked + 1e-9).astype(np.int64)
-    first = lists.offsets[:-1] + lists.num_ranked - num_tail
-    return (items >= first[request]) & (lists.teacher_rank[items] > options.top_k)
+    num_tail = np.floor(options.tail * num_ranked + 1e-9).astype(np.int64)
+    stretches = np.stack([num_ranked - num_tail, num_tail, lists.lengths - num_ranked], axis=1)
+    is_last = np.repeat(np.tile([False, True, False], lists.num_requests), stretches.ravel())
+    return is_last & (lists.teacher_rank > options.top_k)
 
 
-def _eligible(lists: Lists, options: PointwiseOptions, is_positive: np.ndarray) -> np.ndarray:
+def _eligible(
+    lists: Lists, options: PointwiseOptions, is_positive: np.ndarray, in_tail: np.ndarray
+) -> np.ndarray:
     """The candidates that may be negatives, ascending (int64 [E]).
 
     Never a positive, never responded to, exposed only where allowed. By place: dropped before
@@ -225,25 +229,21 @@ def _eligible(lists: Lists, options: PointwiseOptions, is_positive: np.ndarray) 
     positives, what was exposed may stand anywhere, as it is judged by feedback, not by place.
     """
     rank = lists.teacher_rank
-    may_be = ~(is_positive | lists.responded)
-    in_place = (rank == 0) | (rank > options.top_k)
+    keeps_gap = options.gap == "keep" or isinstance(options.negatives, BandNegatives)
+    in_place = (rank > options.top_k) if keeps_gap else in_tail.copy()
+    in_place |= rank == 0
     if "rank" not in options.rules:
         in_place |= lists.exposed
     if not options.allow_exposed:
-        may_be &= ~lists.exposed
-    items = np.flatnonzero(may_be & in_place)
-    if options.gap == "keep" or isinstance(options.negatives, BandNegatives):
-        return items
-    by_place = rank[items] > 0
-    if "rank" not in options.rules:
-        by_place &= ~lists.exposed[items]
-    return items[~by_place | _is_tail(lists, options, items)]
+        in_place &= ~lists.exposed
+    return np.flatnonzero(in_place & ~(is_positive | lists.responded))
 
 
 def _negatives(
     lists: Lists,
     options: PointwiseOptions,
     is_positive: np.ndarray,
+    in_tail: np.ndarray,
     num_positives: np.ndarray,
     lots: Lots,
 ) -> tuple[np.ndarray, np.ndarray, int]:
@@ -251,7 +251,7 @@ def _negatives(
     kinds = options.negatives
     if isinstance(kinds, NoNegatives):
         return np.zeros(0, dtype=np.int64), np.zeros(0), 0
-    eligible = _eligible(lists, options, is_positive)
+    eligible = _eligible(lists, options, is_positive, in_tail)
     if isinstance(kinds, AllNegatives):
         return eligible, np.ones(len(eligible)), 0
     if isinstance(kinds, RatioNegatives):
@@ -279,10 +279,10 @@ def _drawn(
     return eligible[bounds[row] + index], probability[row], num_missing
 
 
-def _negative_source(lists: Lists, options: PointwiseOptions, items: np.ndarray) -> np.ndarray:
-    """The source of each negative, int8 [D]."""
-    stage, source = lists.stage[items], np.full(len(items), SOURCE_CODE["after_k"], dtype=np.int8)
-    source[_is_tail(lists, options, items)] = SOURCE_CODE["tail"]
+def _negative_source(lists: Lists, items: np.ndarray, is_tail: np.ndarray) -> np.ndarray:
+    """The source of each negative, int8 [D]; is_tail: bool [D]."""
+    stage = lists.stage[items]
+    source = np.where(is_tail, SOURCE_CODE["tail"], SOURCE_CODE["after_k"]).astype(np.int8)
     source[stage == PRERANKED] = SOURCE_CODE["prerank_dropped"]
     source[stage == RECALLED] = SOURCE_CODE["recall_dropped"]
     if lists.response:

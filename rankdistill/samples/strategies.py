@@ -1,7 +1,7 @@
 """The pair strategies: which (positive, negative) pairs of a list become rows.
 
-A positive is a candidate with a teacher rank of at most top_k; a negative stands later in the
-list (`stage`: stopped at an earlier stage) and is eligible. No pair comes out of a tied score.
+A positive is a candidate with a teacher rank of at most top_k; a negative has a later rank
+(`stage`: stopped at an earlier stage) and is eligible. No pair comes out of a tied score.
 Shapes: P positives, E eligible negatives, T pairs.
 """
 
@@ -192,7 +192,7 @@ def mean_pairs(field: PairField, options: MeanPairs, lots: Lots) -> Drawn:
 def _later_of(field: PairField, who: np.ndarray, request: np.ndarray) -> Span:
     """The negatives of each ranked candidate as a positive; none where it is no positive."""
     items = field.negatives.items
-    first = np.searchsorted(items, who, side="right")
+    first = np.searchsorted(items, field.next_rank(who))
     last = np.searchsorted(items, field.lists.offsets[1:])[request]
     rank = field.lists.teacher_rank[who]
     is_positive = True if field.top_k is None else rank <= field.top_k
@@ -203,7 +203,7 @@ def _earlier_of(field: PairField, who: np.ndarray, request: np.ndarray) -> Span:
     """The positives of each ranked candidate as a negative; none where it is not eligible."""
     items = field.positives.items
     first = np.searchsorted(items, field.lists.offsets[:-1])[request]
-    last = np.searchsorted(items, who)
+    last = np.searchsorted(items, field.same_rank(who))
     return field.positives.span(who, first, np.where(field.is_eligible[who], last, first))
 
 

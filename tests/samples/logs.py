@@ -34,12 +34,12 @@ def candidate(place: int, rank: int | None, pick: Any) -> dict[str, Any]:
 
 
 def request_rows(request_id: Any, num_ranked: int, num_dropped: int, pick: Any) -> list[dict]:
-    """Ranks ascend with gaps; an empty request where both numbers are 0."""
+    """Ranks ascend with gaps and repeats; an empty request where both numbers are 0."""
     if num_ranked + num_dropped == 0:
         return [{"request_id": request_id}]
     rank, rows = 0, []
     for place in range(num_ranked + num_dropped):
-        rank += pick([1, 1, 1, 3])
+        rank += pick([0, 1, 1, 1, 3]) if rank else 1
         row = candidate(place, rank if place < num_ranked else None, pick)
         rows.append({"request_id": request_id, **row})
     return rows

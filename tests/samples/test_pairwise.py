@@ -38,8 +38,9 @@ def drawn(rows, chosen, seed=1):
 def may_pair(i, j, top_k, exposed, *, by_stage=False):
     is_positive = i["rank"] is not None and i["rank"] <= top_k
     is_eligible = not j["responded"] and (exposed or not j["exposed"])
-    is_later = j["stage"] < i["stage"] if by_stage else i["place"] < j["place"]
-    return is_positive and is_eligible and is_later and (by_stage or j["rank"] is not None)
+    if by_stage:
+        return is_positive and is_eligible and j["stage"] < i["stage"]
+    return is_positive and is_eligible and j["rank"] is not None and i["rank"] < j["rank"]
 
 
 def is_tied(i, j):
