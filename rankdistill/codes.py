@@ -33,6 +33,7 @@ CODES = {
     "E0306": "The input has two columns of one name, or of names that differ only in case.",
     "E0307": "Files of the log differ from each other, or from log.names, in their columns.",
     "E0308": "In a log of lists over a million request ids occur in more than one row.",
+    "E0309": "The data set has no request of that id.",
     "E0310": "An input file is damaged, cut off or not of the stated format.",
     "E0311": "No file matches the path of the log.",
     "E0312": "No row of the log can be used.",
