@@ -90,7 +90,7 @@ class Build(BuildInfo):
     def tables(self) -> tuple[str, ...]:
         return tuple(sorted({table for day in self.days.values() for table in day.tables}))
 
-    def files_by_version(self, table: str, dt: str | None) -> dict[int, set[str]]:
+    def pins_of(self, table: str, dt: str | None) -> dict[int, set[str]]:
         """Delta version of `table` -> the dts that are read at it."""
         pins: dict[int, set[str]] = {}
         for name, day in self.days.items():

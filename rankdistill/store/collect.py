@@ -14,7 +14,7 @@ from pathlib import Path
 from rankdistill.store import builds, delta, staging
 from rankdistill.store.builds import Build
 from rankdistill.store.delta import ConflictError
-from rankdistill.store.publish import align_heads, parts_of
+from rankdistill.store.publish import align_heads, named_by
 
 
 def gc(root: Path, *, retention_hours: float, keep_builds: int, dry_run: bool) -> list[str]:
@@ -30,7 +30,7 @@ def gc(root: Path, *, retention_hours: float, keep_builds: int, dry_run: bool) -
     over = [record for record in records if record.build_id not in live]
     kept = _forget(root, retention_hours, keep_builds, dry_run)
 
-    used = {Path(t, p.path) for b in kept for t in b.tables for p in parts_of(root, b, t)}
+    used = set(map(Path, named_by(root, kept)))
     doomed = {path for record in over for path in _parts_under(root, record.build_id)} - used
     if live:
         # Their commits must not be crossed by ours, so what a head still names waits.

@@ -179,14 +179,28 @@ def _align_head(root: Path, table: str) -> None:
 
 def parts_of(root: Path, build: Build, table: str, dt: str | None = None) -> list[Part]:
     """The parts of one table in one build, by dt and name."""
-    pins = build.files_by_version(table, dt)
-    parts = [
+    parts = _parts_at(root / table, build.pins_of(table, dt))
+    return sorted(parts, key=lambda part: (part.dt, part.path))
+
+
+def named_by(root: Path, kept: Sequence[Build]) -> set[str]:
+    """The paths below `root` that any of these builds names; each commit is read once."""
+    pins: dict[str, dict[int, set[str]]] = {}
+    for build in kept:
+        for table in build.tables:
+            own = pins.setdefault(table, {})
+            for version, dts in build.pins_of(table, None).items():
+                own[version] = own.get(version, set()) | dts
+    return {f"{t}/{part.path}" for t, own in pins.items() for part in _parts_at(root / t, own)}
+
+
+def _parts_at(folder: Path, pins: Mapping[int, set[str]]) -> list[Part]:
+    return [
         part
         for version, dts in pins.items()
-        for part in delta.parts_at(root / table, version)
+        for part in delta.parts_at(folder, version)
         if part.dt in dts
     ]
-    return sorted(parts, key=lambda part: (part.dt, part.path))
 
 
 def _tables_of(build: Build | None, dts: Collection[str]) -> set[str]:

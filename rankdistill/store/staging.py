@@ -32,6 +32,7 @@ class Staging:
 
     base: the data set as this build found it; None before the first build.
     heads: table -> its Delta version then. Together they tell what others changed since.
+    Keep it until `publish`: the lock goes with it, and gc takes the parts of the unlocked.
     """
 
     build_id: str

@@ -12,7 +12,7 @@ from rankdistill.store import builds, staging
 from rankdistill.store.builds import Build
 from rankdistill.store.files import sha256
 from rankdistill.store.parts import Part
-from rankdistill.store.publish import fault, parts_of
+from rankdistill.store.publish import fault, named_by, parts_of
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,10 @@ def verify(root: Path, build: Build, *, content: bool) -> Report:
 def _strays(root: Path, parts: Iterable[Part]) -> list[str]:
     """Files beside those of any kept build and of builds under way."""
     named = {f"{part.table}/{part.path}" for part in parts}
-    for build in builds.every(root):
-        for table in build.tables:
-            try:
-                named |= {f"{table}/{part.path}" for part in parts_of(root, build, table)}
-            except PlaceError:
-                continue  # a fault of that build, told when it is the one verified
+    try:
+        named |= named_by(root, builds.every(root))
+    except PlaceError:
+        return []  # a lost commit: what is a stray cannot be told
     live = {record.build_id for record in staging.records(root) if record.is_locked}
     found = (
         file.relative_to(root)
