@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.feather
 
+from rankdistill.engines.delivered import conform, delivered_schema
 from rankdistill.engines.duckdb_options import DuckDbOptions
 from rankdistill.engines.query import Progress, Query, Row, Work
 from rankdistill.engines.sql import conditions, feather_view, name, projection, relation
@@ -90,7 +91,8 @@ class DuckDb:
         size = self._options.batch_rows
         found = self._told(lambda: self._connection.sql(sql, params=values))
         reader = self._told(lambda: found.to_arrow_reader(min(size, DuckDbOptions().batch_rows)))
-        batches = self._batches(reader)
+        schema = delivered_schema(query)
+        batches = (conform(batch, schema) for batch in self._batches(reader))
         if query.group:
             grouped = whole_requests(batches, query.group, size)
         else:

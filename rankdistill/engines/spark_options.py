@@ -15,3 +15,4 @@ class SparkOptions(Options):
     kind: Literal["spark"] = "spark"
     master: str | None = Field(None, description="like local[*]; only without spark-submit")
     conf: dict[str, str] = Field({}, description="Spark settings, like spark.executor.memory")
+    batch_rows: int = Field(1_000_000, ge=1, description="candidates worked on at once")

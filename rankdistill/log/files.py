@@ -59,6 +59,8 @@ class Opened:
     schema: the logical columns, hive partition columns last (strings).
     skipped: files set aside by on_corrupt: skip, each with the reason.
     widened: columns that some files write narrower (int32 beside int64).
+    by_engine: the engine itself lists and reads them (remote places, catalogue tables); `files`
+        is then what it told of them.
     """
 
     options: TableSource
@@ -66,6 +68,7 @@ class Opened:
     schema: pa.Schema
     skipped: tuple[tuple[str, str], ...] = ()
     widened: tuple[str, ...] = ()
+    by_engine: bool = False
 
     @property
     def partition_names(self) -> tuple[str, ...]:

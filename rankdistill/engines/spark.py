@@ -1,0 +1,140 @@
+"""Apache Spark 4: the scale-out engine. One grouping, then the same work in its Python workers.
+
+DataFrame API alone (no RDD, no JVM objects, no SQL text), so that it also runs over Connect.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from rankdistill.engines.delivered import delivered_schema
+from rankdistill.engines.query import Progress, Query, Row, Work
+from rankdistill.engines.spark_errors import told
+from rankdistill.engines.spark_open import is_engines_own, open_by_engine
+from rankdistill.engines.spark_options import SparkOptions
+from rankdistill.engines.spark_query import condition, expression
+from rankdistill.engines.spark_read import column, read
+from rankdistill.engines.spark_session import Session
+from rankdistill.engines.spark_work import ERROR, RESULT, ROWS, on_worker, raise_told
+from rankdistill.lists.group import IS_FEEDBACK
+from rankdistill.log.files import Opened, open_files
+from rankdistill.log.source import TableSource
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+# Rows without a request key: each is a request of its own, so any parting of them will do.
+NULL_GROUPS = 10_000
+SALT, LIST = "salt", "rows"
+
+
+class Spark:
+    """An `Engine` over the active Spark session, or one of its own."""
+
+    name = "spark"
+
+    def __init__(self, options: SparkOptions) -> None:
+        self._options = options
+        self._session = Session(options)
+        self._spark = self._session.spark
+
+    def close(self) -> None:
+        """Stop Spark if it was started here."""
+        self._session.close()
+
+    def open(self, options: TableSource) -> Opened:
+        """Local files as every engine lists them; tables and remote places as Spark does."""
+        if is_engines_own(options):
+            with told():
+                return open_by_engine(self._spark, options)
+        return open_files(options)
+
+    def count(self, query: Query) -> tuple[int, int]:
+        with told():
+            log = query.log.num_rows
+            if log is None or query.where:
+                log = self._log(query, {}).count()
+            if query.feedback is None:
+                return log, 0
+            feedback = query.feedback.num_rows
+            if feedback is None:
+                feedback = read(self._spark, query.feedback, ()).count()
+            return log, feedback
+
+    def repeated(self, query: Query, keys: tuple[str, ...], limit: int) -> pa.Table:
+        from pyspark.sql import functions as F  # noqa: N812
+
+        with told():
+            ids = self._log(query, {key: query.paths[key] for key in keys})
+            counted = ids.groupBy(*keys).agg(F.count(F.lit(1)).alias("times"))
+            return counted.where(F.col("times") > 1).select(*keys).limit(int(limit)).toArrow()
+
+    def explain(self, query: Query) -> str:
+        with told(), contextlib.redirect_stdout(io.StringIO()) as text:
+            self._mapped(query, lambda batches, task: iter(())).explain()
+        return text.getvalue()
+
+    def run(self, query: Query, work: Work, progress: Progress) -> Iterator[Row]:
+        with told():
+            rows = self._mapped(query, work).collect()
+        for row in rows:
+            if row["kind"] == ERROR:
+                raise_told(row["value"])
+        for row in rows:
+            if row["kind"] == ROWS:
+                progress(int(row["value"]))
+            else:
+                yield row.asDict()
+
+    def _mapped(self, query: Query, work: Work) -> DataFrame:
+        schema = delivered_schema(query)
+        frame = self._unioned(query) if query.feedback else self._log(query, query.paths)
+        frame = self._grouped(frame, query) if query.group else frame.select(*schema.names)
+        task = on_worker(work, schema, query.group, self._options.batch_rows)
+        return frame.mapInArrow(task, RESULT)
+
+    def _log(self, query: Query, paths: dict[str, Any]) -> DataFrame:
+        """The log's rows that pass `where`, `paths` under their aliases."""
+        schema = query.log.schema
+        roots = [path[0] for path in paths.values()]
+        roots += [
+            c.column if c.column in schema.names else c.column.split(".")[0] for c in query.where
+        ]
+        frame = read(self._spark, query.log, roots)
+        for part in query.where:
+            frame = frame.where(condition(part, schema))
+        return frame.select(*[expression(p, schema).alias(a) for a, p in paths.items()])
+
+    def _unioned(self, query: Query) -> DataFrame:
+        """Log and feedback rows under one key, told apart by IS_FEEDBACK."""
+        from pyspark.sql import functions as F  # noqa: N812
+
+        assert query.feedback is not None
+        assert query.feedback_paths is not None
+        assert query.feedback_key is not None
+        (key,) = query.group
+        own, paths = query.feedback.schema, query.feedback_paths
+        second = read(self._spark, query.feedback, [path[0] for path in paths.values()]).select(
+            *[expression(p, own).alias(a) for a, p in paths.items()]
+        )
+        second = second.withColumns({key: column(query.feedback_key), IS_FEEDBACK: F.lit(True)})
+        log = self._log(query, query.paths).withColumn(IS_FEEDBACK, F.lit(False))
+        return log.unionByName(second, allowMissingColumns=True)
+
+    def _grouped(self, frame: DataFrame, query: Query) -> DataFrame:
+        """One row per request: the list of its rows, each a struct."""
+        from pyspark.sql import functions as F  # noqa: N812
+
+        keys = [F.col(alias) for alias in query.group]
+        is_null = reduce(lambda a, b: a | b, [key.isNull() for key in keys])
+        others = [F.col(name) for name in frame.columns if name not in query.group]
+        lot = F.pmod(F.xxhash64(*(others or keys)), F.lit(NULL_GROUPS))
+        salt = F.when(is_null, lot).alias(SALT)
+        row = F.struct(*[F.col(name) for name in frame.columns])
+        return frame.groupBy(*keys, salt).agg(F.collect_list(row).alias(LIST)).select(LIST)
