@@ -61,11 +61,12 @@ def logs(draw: Any) -> list[dict]:
 
 
 def many_requests(num: int, seed: int = 3) -> Lists:
-    """`num` requests of 0 to 30 candidates, with ties, nulls and every stage."""
+    """`num` requests of 0 to 30 candidates, with ties, nulls and every stage; some hold one
+    candidate of rank 1, which is next to the rank 1 of the following request."""
     generator = random.Random(seed)
     rows = []
     for request in range(num):
-        sizes = (generator.randrange(21), generator.randrange(11))
+        sizes = (generator.randrange(21), generator.randrange(11)) if request % 5 else (1, 0)
         rows += request_rows(request, *sizes, generator.choice)
     return make_lists(rows)
 

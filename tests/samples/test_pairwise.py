@@ -198,6 +198,17 @@ def test_a_weight_is_its_gap_and_what_has_none_is_skipped_and_counted(rows, kind
     assert counts["pairs_gap_not_positive"] == len(expected) - len(kept)
 
 
+def test_the_ideal_order_is_by_gain_where_grades_rise_against_the_teacher():
+    rows = ranked_list(1, [0.0, 1.0, 2.0])
+    weight = {"kind": "delta_ndcg", "grade": {"kind": "score_thresholds", "edges": [0.5, 1.5]}}
+    chosen = PairwiseOptions(strategy={"kind": "topk"}, weight=weight, allow_exposed=False)
+    found, _ = drawn(rows, chosen)
+    d = [1.0, 1 / math.log2(3), 1 / 2]
+    ideal = 7 * d[0] + 3 * d[1] + 1 * d[2]
+    assert found[1, 1, 3][0] == pytest.approx((7 - 1) / ideal * (d[0] - d[2]))
+    assert found[1, 1, 2][0] == pytest.approx((3 - 1) / ideal * (d[0] - d[1]))
+
+
 @given(logs(), st.integers(1, 5))
 def test_a_cap_bounds_every_request_and_scales_the_probability(rows, cap):
     free, _ = drawn(rows, options("topk"))
