@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-NEEDED = ("numpy", "pyarrow", "pandas", "duckdb", "deltalake", "pydantic", "pyyaml", "typer")
+NEEDED = ("numpy", "pyarrow", "duckdb", "deltalake", "pydantic", "pyyaml", "typer")
 OPTIONAL = {"pyspark": "the spark engine", "torch": "training a student"}
 
 

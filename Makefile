@@ -1,0 +1,55 @@
+# Every target makes .venv first where it is missing. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python -m
+TESTS ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lint types fault-test bench dist clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/.core: setup.py constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(BIN)/.dev: $(BIN)/.core
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(BIN)/.core  ## simulate a log, build all samples, show them (no Java)
+	$(RUN) rankdistill demo
+
+test: $(BIN)/.dev  ## all tests; Spark's run where Java 17+ is found
+	$(RUN) pytest $(TESTS)
+
+check: lint types test  ## format, lint, types, tests
+
+format: $(BIN)/.dev  ## format the code
+	$(RUN) ruff format .
+	$(RUN) ruff check --fix .
+
+lint: $(BIN)/.dev  ## format and lint, changing nothing
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+
+types: $(BIN)/.dev  ## types
+	$(RUN) mypy
+
+fault-test: $(BIN)/.dev  ## the long repetitions of the fault tests, with counts
+	$(RUN) pytest $(TESTS) -m fault -s -p no:cacheprovider
+
+bench: $(BIN)/.dev  ## benchmarks against hand-written peers, as ratios
+	$(RUN) bench
+
+dist: $(BIN)/.dev  ## the wheel, and the zip for spark-submit --py-files
+	rm -rf dist build
+	$(BIN)/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w dist .
+	cd dist && for wheel in *.whl; do cp "$$wheel" rankdistill.zip; done
+	@ls -l dist
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) dist build *.egg-info rankdistill-demo

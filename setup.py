@@ -1,0 +1,56 @@
+"""Packaging. schemas/ and conf/ lie at the top of the repository and ship inside the package."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = (HERE / "rankdistill/__init__.py").read_text().split('__version__ = "')[1].split('"')[0]
+
+setup(
+    name="rankdistill",
+    version=VERSION,
+    description="Fine-ranking logs to training samples for a light recall or pre-rank student",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=[
+        *find_packages(include=["rankdistill", "rankdistill.*"]),
+        "rankdistill.schemas",
+        "rankdistill.conf",
+    ],
+    package_dir={"rankdistill.schemas": "schemas", "rankdistill.conf": "conf"},
+    package_data={
+        "rankdistill": ["py.typed"],
+        "rankdistill.schemas": ["*.json"],
+        "rankdistill.conf": ["*.yaml"],
+    },
+    install_requires=[
+        "numpy>=1.26",
+        "pyarrow>=18",
+        "duckdb>=1.4",
+        "deltalake>=1.6.6",
+        "pydantic>=2.7",
+        "pyyaml>=6",
+        "typer>=0.12",
+        "rich>=13",
+        "tzdata",
+    ],
+    extras_require={
+        "spark": ["pyspark>=4.0,<5", "pandas>=2.2,<3"],
+        "dev": [
+            "pyspark>=4.0,<5",
+            "pandas>=2.2,<3",
+            "pytest>=8",
+            "pytest-xdist",
+            "hypothesis",
+            "ruff",
+            "mypy",
+            "types-PyYAML",
+            "wheel",
+            "setuptools>=69",
+        ],
+    },
+    entry_points={"console_scripts": ["rankdistill = rankdistill.cli:main"]},
+)
