@@ -15,7 +15,8 @@ from pydantic import Field, model_validator
 from rankdistill.config import Options
 from rankdistill.lists.batch import Lists, segment_sum
 from rankdistill.samples.facts import LogFacts
-from rankdistill.samples.grades import Grade, RankBucket, grade
+from rankdistill.samples.grade_rules import Grade, RankBucket
+from rankdistill.samples.grades import grade
 from rankdistill.samples.weights import table, table_size
 
 

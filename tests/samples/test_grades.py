@@ -10,7 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 from rankdistill.lists.batch import STAGES
 from rankdistill.samples.facts import LogFacts
 from rankdistill.samples.gains import GradedOptions
-from rankdistill.samples.grades import GRADES, PRIORITY, Grade, grade
+from rankdistill.samples.grade_rules import PRIORITY, Grade
+from rankdistill.samples.grades import GRADES, grade
 from rankdistill.samples.listwise import ListwiseOptions
 from tests.builders import make_lists, ranked_list
 from tests.samples.logs import by_request, logs
