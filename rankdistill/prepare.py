@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rankdistill.engines.query import Engine, Query, query_of
+from rankdistill.engines.query import Engine, Query, identity, query_of
 from rankdistill.errors import ConfigError, InputError, UserError, UserErrors
-from rankdistill.hashing import xxh64
 from rankdistill.lists.group import Grouped
 from rankdistill.log.canonical import evaluate, knows_exposure
 from rankdistill.log.days import Days
-from rankdistill.log.door import admit
+from rankdistill.log.door import admit, repeat_key
 from rankdistill.log.files import Opened, fingerprint
 from rankdistill.log.mapping import Mapping, bind, raw_schema
 from rankdistill.log.rejects import SCHEMA as REJECTS
@@ -65,9 +64,7 @@ class Prepared:
 
     @property
     def dt_is_partition(self) -> bool:
-        has_day = self.mapping.request_field("dt") is not None
-        has_time = self.mapping.request_field("request_time") is not None
-        return self.days.source(has_day, has_time) == "partition"
+        return is_partition(self.days, self.mapping)
 
     @property
     def fingerprint(self) -> str:
@@ -94,9 +91,17 @@ def prepare(settings: Settings, engine: Engine, days: Days | None = None) -> Pre
             faults.append(ConfigError("E0105", f"samples.{kind}: {reason}"))
     if faults:
         raise UserErrors(faults)
-    query = query_of(mapping, log, feedback)
+    partitioned = is_partition(days, mapping)
+    query = query_of(mapping, log, feedback, dt_is_partition=partitioned)
     schemas = table_schemas(mapping, days, kinds, log, feedback, write_lists=settings.samples.lists)
     return Prepared(settings, log, feedback, mapping, days, kinds, query, schemas, facts)
+
+
+def is_partition(days: Days, mapping: Mapping) -> bool:
+    """Whether dt is the log's own day column."""
+    has_day = mapping.request_field("dt") is not None
+    has_time = mapping.request_field("request_time") is not None
+    return days.source(has_day, has_time) == "partition"
 
 
 def facts_of(mapping: Mapping) -> LogFacts:
@@ -139,14 +144,15 @@ def table_schemas(
 
 
 def repeated_requests(prepared: Prepared, engine: Engine) -> tuple[int, ...]:
-    """Keys of request ids that occur in several rows of a lists log (ids alone are read).
+    """Keys of requests that occur in several rows of a lists log (ids and days alone are read).
 
     Raises InputError E0308 where there are over a million: then it is no request id.
     """
     mapping = prepared.mapping
     if mapping.options.layout != "lists" or prepared.query.group:
         return ()
-    found = engine.repeated(prepared.query, mapping.group_aliases, MAX_REPEATED + 1)
+    keys = identity(mapping, prepared.dt_is_partition)
+    found = engine.repeated(prepared.query, keys, MAX_REPEATED + 1)
     if found.num_rows > MAX_REPEATED:
         raise InputError(
             "E0308",
@@ -154,10 +160,13 @@ def repeated_requests(prepared: Prepared, engine: Engine) -> tuple[int, ...]:
             found=f"log.columns.request_id is {mapping.request[0].column}",
             help="map the column that tells requests apart, or set log.layout: rows",
         )
-    batches = found.combine_chunks().to_batches()
-    field = mapping.request_field("request_id")
+    field, day = mapping.request_field("request_id"), mapping.request_field("dt")
     assert field is not None
-    return tuple(int(key) for batch in batches for key in xxh64(evaluate(field, batch)[0]))
+    repeated: list[int] = []
+    for batch in found.combine_chunks().to_batches():
+        dates = evaluate(day, batch)[0] if day is not None and prepared.dt_is_partition else None
+        repeated += repeat_key(evaluate(field, batch)[0], dates).tolist()
+    return tuple(repeated)
 
 
 def _all_exposed(mapping: Mapping) -> bool:

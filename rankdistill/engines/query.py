@@ -39,8 +39,14 @@ class Query:
     feedback_key: str | None = None
 
 
-def query_of(mapping: Mapping, log: Opened, feedback: Opened | None) -> Query:
-    """The query behind a mapping: one grouping for rows or feedback, none for plain lists."""
+def query_of(
+    mapping: Mapping, log: Opened, feedback: Opened | None, *, dt_is_partition: bool
+) -> Query:
+    """The query behind a mapping: one grouping for rows or feedback, none for plain lists.
+
+    dt_is_partition: a request is then one of its day's, so that building days one by one or
+    all at once gives equal rows, and so that rows arrive day by day.
+    """
     options = mapping.options
     grouped = options.layout == "rows" or feedback is not None
     hints: list[tuple[str, bool]] = []
@@ -53,13 +59,20 @@ def query_of(mapping: Mapping, log: Opened, feedback: Opened | None) -> Query:
     return Query(
         log,
         mapping.paths,
-        mapping.group_aliases if grouped else (),
+        identity(mapping, dt_is_partition and feedback is None) if grouped else (),
         tuple(hints),
         tuple(options.where),
         feedback,
         mapping.feedback_paths or None,
         mapping.feedback_fields[0].aliases[0] if mapping.feedback_fields else None,
     )
+
+
+def identity(mapping: Mapping, dt_is_partition: bool) -> tuple[str, ...]:
+    """The aliases whose equal values are one request; the day first where it is a partition."""
+    day = mapping.request_field("dt")
+    days = day.aliases if dt_is_partition and day is not None else ()
+    return tuple(dict.fromkeys((*days, *mapping.group_aliases)))
 
 
 class Engine(Protocol):

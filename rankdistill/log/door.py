@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rankdistill.hashing import U64, hash_rows, splitmix64, xxh64
+from rankdistill.hashing import U64, hash_rows, mix, splitmix64, xxh64
 from rankdistill.lists.batch import Lists, numbers, segment_sum
 from rankdistill.lists.group import Grouped
 from rankdistill.lists.order import text_order
@@ -138,6 +138,12 @@ def _requests(raw: Raw, mapping: Mapping, days: Days, verdict: Verdict) -> pa.Re
     return pa.RecordBatch.from_pydict({**ordered, **columns})
 
 
+def repeat_key(request_id: pa.Array, dates: pa.Array | None) -> np.ndarray:
+    """What `repeated` holds of a request, uint64; dates where requests are told apart by day."""
+    key = xxh64(request_id)
+    return key if dates is None else mix(key, xxh64(dates))
+
+
 def _judge_requests(
     raw: Raw,
     requests: pa.RecordBatch,
@@ -152,8 +158,12 @@ def _judge_requests(
             verdict.against(missing(requests.column(name)), f"{name}_missing")
     verdict.against(missing(requests.column("dt")), "dt_missing")
     if len(repeated):
-        again = np.isin(xxh64(requests.column("request_id")), np.array(repeated, dtype=U64))
-        verdict.against(again, "request_repeated")
+        has_day = mapping.request_field("dt") is not None
+        has_time = mapping.request_field("request_time") is not None
+        by_day = days.source(has_day, has_time) == "partition"
+        dates = requests.column("dt") if by_day else None
+        keys = repeat_key(requests.column("request_id"), dates)
+        verdict.against(np.isin(keys, np.array(repeated, dtype=U64)), "request_repeated")
     if options.sample_requests < 1:
         lot = splitmix64(xxh64(requests.column("request_id")) ^ _SAMPLE_PURPOSE)
         verdict.against(lot >= U64(int(options.sample_requests * 2**64)), "not_sampled")
