@@ -112,6 +112,7 @@ def draw_day(
         drawn = SAMPLERS[kind].draw(lists, options, recipe.seed)
         for name, number in drawn.counts.items():
             counts[f"{kind}.{name}"] += number
+        counts[f"{kind}.at_most"] += int(options.most_rows(lists.lengths).sum())
         yield kind, lists, drawn
 
 

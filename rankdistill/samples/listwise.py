@@ -43,6 +43,14 @@ class ListwiseOptions(GradedOptions):
             )
         return list(dict.fromkeys(reasons))
 
+    def advise(self, facts: LogFacts) -> list[str]:
+        """What works on such a log but may not be what is meant; the rows are built."""
+        return []
+
+    def most_rows(self, lengths: np.ndarray) -> np.ndarray:
+        """Rows of each request at most, by its number of candidates (int64 [R])."""
+        return (lengths >= 2).astype(np.int64)
+
 
 @dataclass(frozen=True)
 class GradedLists:

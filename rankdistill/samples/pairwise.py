@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from rankdistill.config import Options
 from rankdistill.lists.batch import Lists
+from rankdistill.samples.bounds import MOST_PAIRS
 from rankdistill.samples.facts import LogFacts, Student, allows_exposed
 from rankdistill.samples.gains import GradedOptions, delta_ndcg, normalised_gain
 from rankdistill.samples.lots import Lots, draw_uniform
@@ -137,15 +138,30 @@ class PairwiseOptions(Options):
             reasons.append("strategy margin needs teacher_score; none is mapped; use random")
         if weight == "score_gap" and not facts.has_score:
             reasons.append("weight score_gap needs teacher_score; none is mapped; use rank_gap")
-        if facts.exposed_only and not self.allow_exposed:
-            reasons.append(
-                "the log holds exposed items only, and allow_exposed is off: no item may be a "
-                "negative"
-            )
         for part in (self.strategy, self.weight):
             if isinstance(part, GradedOptions):
                 reasons += part.refuse(facts)
         return reasons
+
+    def advise(self, facts: LogFacts) -> list[str]:
+        """What works on such a log but may not be what is meant; the rows are built."""
+        advice = []
+        if facts.exposed_only and not self.allow_exposed:
+            advice.append(
+                "the log holds exposed items only, which are no negatives for student: recall, "
+                "so there will be no pair; set allow_exposed: true, or student: prerank"
+            )
+        if isinstance(self.weight, DeltaNdcgWeight):
+            advice.append(
+                "weight delta_ndcg is 0 for two items of one grade: such pairs are skipped"
+            )
+        return advice
+
+    def most_rows(self, lengths: np.ndarray) -> np.ndarray:
+        """Rows of each request at most, by its number of candidates (int64 [R])."""
+        most = MOST_PAIRS[self.strategy.kind](lengths, self.top_k, self.strategy)
+        cap = self.max_pairs_per_request
+        return most if cap is None else np.minimum(most, cap)
 
 
 @dataclass(frozen=True)

@@ -132,13 +132,32 @@ class PointwiseOptions(Options):
         ]
         if isinstance(self.negatives, BandNegatives) and not facts.has_rank:
             reasons.append("negatives bands needs a teacher rank or score; none is mapped")
+        return reasons
+
+    def advise(self, facts: LogFacts) -> list[str]:
+        """What works on such a log but may not be what is meant; the rows are built."""
         wants_negatives = not isinstance(self.negatives, NoNegatives)
         if wants_negatives and facts.exposed_only and not self.allow_exposed:
-            reasons.append(
-                "the log holds exposed items only, and allow_exposed is off: it has no negative "
-                "to give; use pairs, lists or negatives from the catalogue"
-            )
-        return reasons
+            return [
+                "the log holds exposed items only, which are no negatives for student: recall, "
+                "so all rows are positives; take negatives from the catalogue, or set "
+                "allow_exposed: true, or student: prerank"
+            ]
+        return []
+
+    def most_rows(self, lengths: np.ndarray) -> np.ndarray:
+        """Rows of each request at most, by its number of candidates (int64 [R]); with tied
+        teacher ranks top_k may hold more."""
+        top = np.minimum(lengths, self.top_k)
+        positives = top if self.rules == ("rank",) else lengths
+        if isinstance(self.negatives, NoNegatives):
+            return positives
+        if isinstance(self.negatives, RatioNegatives):
+            return np.minimum(lengths, positives * (1 + self.negatives.ratio))
+        if isinstance(self.negatives, BandNegatives):
+            num = sum(band.num for band in self.negatives.bands)
+            return np.minimum(lengths, positives + num)
+        return lengths
 
 
 @dataclass(frozen=True)

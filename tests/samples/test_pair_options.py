@@ -33,7 +33,6 @@ def test_combinations_that_cannot_work_are_refused_with_the_reason(bad, reason):
         ({"strategy": {"kind": "margin", "delta": 1}}, {"has_score": False}, "use random"),
         ({"weight": {"kind": "score_gap"}}, {"has_score": False}, "use rank_gap"),
         ({}, {"has_rank": False}, "teacher order"),
-        ({}, {"exposed_only": True}, "exposed items only"),
         (
             {"strategy": {"kind": "delta_ndcg", "grade": {"kind": "score_quantile"}}},
             {"has_score": False},
@@ -53,3 +52,18 @@ def test_options_say_why_a_log_does_not_serve_them(chosen, lacks, reason):
 def test_the_student_decides_on_exposed_negatives_unless_told(student, expected):
     assert PairwiseOptions().for_student(student).allow_exposed is expected
     assert PairwiseOptions(allow_exposed=True).for_student(student).allow_exposed is True
+
+
+def test_a_log_of_exposed_items_only_is_built_and_gets_advice():
+    facts = LogFacts(
+        has_score=False,
+        has_rank=True,
+        ranks_sampled=False,
+        has_feedback=True,
+        has_exposure=True,
+        exposed_only=True,
+    )
+    recall, prerank = (PairwiseOptions().for_student(s) for s in ("recall", "prerank"))
+    assert recall.refuse(facts) == []
+    assert "no pair" in recall.advise(facts)[0]
+    assert prerank.advise(facts) == []

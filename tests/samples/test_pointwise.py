@@ -190,7 +190,6 @@ def test_settings_that_cannot_work_are_refused_with_the_reason(bad, reason):
         ({"positives": "feedback"}, {"has_feedback": False}, "feedback column"),
         ({"positives": ("rank", "exposed")}, {"has_exposure": False}, "exposure"),
         ({}, {"has_rank": False}, "teacher rank"),
-        ({}, {"exposed_only": True}, "exposed items only"),
     ],
 )
 def test_options_say_why_a_log_does_not_serve_them(chosen, lacks, reason):
@@ -199,3 +198,18 @@ def test_options_say_why_a_log_does_not_serve_them(chosen, lacks, reason):
     asked = PointwiseOptions(**chosen).for_student("recall")
     assert asked.refuse(LogFacts(**good)) == []
     assert any(reason in found for found in asked.refuse(LogFacts(**(good | lacks))))
+
+
+def test_a_log_of_exposed_items_only_is_built_and_gets_advice():
+    facts = LogFacts(
+        has_score=False,
+        has_rank=True,
+        ranks_sampled=False,
+        has_feedback=True,
+        has_exposure=True,
+        exposed_only=True,
+    )
+    recall, prerank = (PointwiseOptions().for_student(s) for s in ("recall", "prerank"))
+    assert recall.refuse(facts) == []
+    assert "all rows are positives" in recall.advise(facts)[0]
+    assert prerank.advise(facts) == []
