@@ -1,7 +1,63 @@
-"""Settings for every room's tests."""
+"""Settings for every room's tests, and one Spark session for all that are marked `spark`."""
 
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
 from hypothesis import settings
 
 # Machines under load must not fail a law: no deadline per example, and the same examples each run.
 settings.register_profile("rankdistill", deadline=None, derandomize=True)
 settings.load_profile("rankdistill")
+
+_SKIPPED: list[str] = []
+
+
+@functools.cache
+def _why_not_spark() -> str | None:
+    from rankdistill.engines.spark_session import check_java
+    from rankdistill.errors import ResourceError
+
+    try:
+        import pyspark  # noqa: F401
+
+        check_java()
+    except ImportError:
+        return "pyspark is not installed"
+    except ResourceError as fault:
+        return fault.message
+    return None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("spark") is None:
+        return
+    why = _why_not_spark()
+    if why is None:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"CI must run the Spark tests: {why}", pytrace=False)
+    _SKIPPED.append(why)
+    pytest.skip(why)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if _SKIPPED:
+        line = f"{len(_SKIPPED)} SPARK TESTS WERE SKIPPED: {_SKIPPED[0]}"
+        terminalreporter.write_line(line, red=True, bold=True)
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Any]:
+    """A `local[2]` session; engines made while it lives use it and leave it running."""
+    from rankdistill.engines.spark_options import SparkOptions
+    from rankdistill.engines.spark_session import Session
+
+    conf = {"spark.sql.shuffle.partitions": "4", "spark.driver.memory": "1g"}
+    session = Session(SparkOptions(master="local[2]", conf=conf))
+    yield session.spark
+    session.close()

@@ -57,12 +57,11 @@ def delivered(kind: pa.DataType) -> pa.DataType:
 
 
 def conform(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """`rows` in the types of `schema`, which has at least their columns."""
-    kinds = [schema.field(name).type for name in rows.schema.names]
-    if kinds == rows.schema.types:
+    """`rows` in the columns, order and types of `schema`: all three count when a row is hashed."""
+    if rows.schema.names == schema.names and rows.schema.types == schema.types:
         return rows
-    columns = [_cast(column, kind) for column, kind in zip(rows.columns, kinds, strict=True)]
-    return pa.RecordBatch.from_arrays(columns, names=rows.schema.names)
+    columns = [_cast(rows.column(field.name), field.type) for field in schema]
+    return pa.RecordBatch.from_arrays(columns, names=schema.names)
 
 
 def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:

@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rankdistill.engines.spark_work import ERRORS
 from rankdistill.errors import InputError, ResourceError, UserError
 
+_OURS = re.compile(r"rankdistill\.errors\.(\w+): error\[(E\d{4})\]: (.+)")
 _FILE = re.compile(r"while reading file (\S+?)\.?\s")
 _CAUSE = re.compile(r"^(?:Caused by: )?[\w.$]+(?:Exception|Error): (.+)$", re.MULTILINE)
 _READING = (
@@ -40,6 +42,8 @@ def told() -> Iterator[None]:
 
 def user_error(text: str) -> UserError | None:
     """The fault behind a Spark error's text; None where it is no fault of the environment."""
+    if ours := _OURS.search(text):
+        return ERRORS[ours[1]](ours[2], ours[3])
     if "No space left on device" in text:
         return ResourceError(
             "E0402",

@@ -13,10 +13,10 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.feather
 import pyarrow.parquet as pq
 
-from rankdistill.engines.delivered import conform, delivered
+from rankdistill.engines.delivered import delivered
+from rankdistill.engines.spark_files import BY_PYTHON, file_batches
 from rankdistill.engines.spark_types import spark_schema
 from rankdistill.errors import ConfigError
 from rankdistill.log.files import TREC_NAMES, LogFile, Opened
@@ -24,9 +24,9 @@ from rankdistill.log.files import TREC_NAMES, LogFile, Opened
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-FEATHER_ROWS = 65_536
 NANOS_PER_MICRO = 1000
-# The same reading as DuckDB's: an empty field is null, "" inside quotes is one quote.
+# For remote files; local ones are read by `spark_files`, as Spark's reader replaces what is no
+# UTF-8 and changes line ends inside quotes.
 CSV = {"quote": '"', "escape": '"', "nullValue": "", "multiLine": "true", "mode": "FAILFAST"}
 BLANKS = " \t\r"
 
@@ -47,8 +47,8 @@ def read(spark: SparkSession, source: Opened, names: Iterable[str]) -> DataFrame
     """At least the columns `names` of `source`."""
     if source.by_engine:
         return by_engine(spark, source.options)
-    if source.options.format == "feather":
-        return _feather(spark, source)
+    if source.options.format in BY_PYTHON:
+        return _by_python(spark, source)
     wanted = list(dict.fromkeys(names))
     parts = [_files(spark, source, base, files, wanted) for base, files in _by_base(source)]
     return reduce(lambda a, b: a.unionByName(b), parts)
@@ -119,15 +119,6 @@ def _files(
     if own:
         reader = reader.option("basePath", "file://" + os.path.abspath(base))
     partitions = [pa.field(name, pa.string()) for name in own]
-    if kind in ("csv", "tsv"):
-        # Positional names: the file's own may be empty or hold anything.
-        places = [pa.field(f"c{i}", pa.string()) for i in range(len(data))]
-        frame = (
-            reader.schema(spark_schema([*places, *partitions]))
-            .options(**_csv_options(source.options))
-            .csv(paths)
-        )
-        return frame.toDF(*[field.name for field in data], *own)
     int96 = _int96_columns(files[0].path) if kind == "parquet" else frozenset()
     fields = [f for f in data if f.name in names and not pa.types.is_null(f.type)]
     schema = spark_schema([*fields, *partitions], kind == "parquet", int96)
@@ -185,29 +176,20 @@ def _trec(spark: SparkSession, paths: list[str], names: list[str]) -> DataFrame:
     )
 
 
-def _feather(spark: SparkSession, source: Opened) -> DataFrame:
-    """Each file read by one Python worker, memory-mapped."""
-    schema = pa.schema([(field.name, delivered(field.type)) for field in source.schema])
-    partitions = {file.path: file.partition for file in source.files}
+def _by_python(spark: SparkSession, source: Opened) -> DataFrame:
+    """Each file read by one Python worker."""
+    schema = pa.schema([(field.name, _sent(delivered(field.type))) for field in source.schema])
+    partitions, options = {file.path: dict(file.partition) for file in source.files}, source.options
 
     def batches(found: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in found:
             for path in batch.column("path").to_pylist():
-                yield from feather_batches(path, dict(partitions[path]), schema)
+                yield from file_batches(path, options, partitions[path], schema)
 
     paths = spark.createDataFrame([(path,) for path in partitions], "path string")
     return paths.mapInArrow(batches, spark_schema(schema))
 
 
-def feather_batches(
-    path: str, partition: dict[str, str | None], schema: pa.Schema
-) -> Iterator[pa.RecordBatch]:
-    """A feather file in pieces, with its partition values, in the types of `schema`."""
-    for batch in pyarrow.feather.read_table(path, memory_map=True).to_batches(FEATHER_ROWS):
-        columns = {
-            name: pa.repeat(pa.scalar(partition[name], pa.string()), batch.num_rows)
-            if name in partition
-            else batch.column(name)
-            for name in schema.names
-        }
-        yield conform(pa.RecordBatch.from_pydict(columns), schema)
+def _sent(kind: pa.DataType) -> pa.DataType:
+    """What a Python worker may give to Spark for `kind`: unsigned 64 bits as a decimal."""
+    return pa.decimal128(20, 0) if pa.types.is_uint64(kind) else kind

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,7 +97,12 @@ def _started(
             conf = {**LOCAL, **conf}
     for key, value in conf.items():
         builder = builder.config(key, value)
-    return builder.getOrCreate()
+    handler = signal.getsignal(signal.SIGINT)
+    session = builder.getOrCreate()
+    if threading.current_thread() is threading.main_thread():
+        # pyspark puts a handler of its own in; the caller's decides how a run is stopped.
+        signal.signal(signal.SIGINT, handler)
+    return session
 
 
 def _lead_workers_here() -> None:

@@ -77,7 +77,7 @@ def _batches(batches: Batches, schema: pa.Schema, group: tuple[str, ...]) -> Ite
         (lists,) = batch.columns
         structs = lists.flatten()
         rows = pa.RecordBatch.from_arrays(structs.flatten(), names=structs.type.names)
-        rows = conform(rows.select(schema.names), schema)
+        rows = conform(rows, schema)
         offsets = lists.offsets.to_numpy().astype(np.int64)
         if any(rows.column(key).null_count for key in group):
             # Rows without a key lie in common groups; each is a request of its own.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ def text(value: str) -> str:
 
 def relation(source: Opened) -> str:
     """The table function that reads the files of `source` under its logical column names."""
-    files = "[" + ", ".join(text(path) for path in source.paths) + "]"
+    files = "[" + ", ".join(text(glob.escape(path)) for path in source.paths) + "]"
     kind = source.options.format
     hive = "hive_partitioning = true, hive_types_autocast = false"
     partition = hive if source.partition_names else "hive_partitioning = false"
@@ -114,13 +115,18 @@ def column_type(column: str, schema: pa.Schema) -> pa.DataType:
 
 
 def _expression(path: Path, schema: pa.Schema) -> str:
-    sql, kind = name(path[0]), schema.field(path[0]).type
+    sql, kind = _column(path[0], schema), schema.field(path[0]).type
     for i, part in enumerate(path[1:], start=1):
         if not pa.types.is_struct(kind):
             fields = "".join(f".{name(inner)}" for inner in path[i:])
             return f"list_transform({sql}, lambda x: x{fields})"
         sql, kind = f"{sql}.{name(part)}", kind.field(part).type
     return sql
+
+
+def _column(identifier: str, schema: pa.Schema) -> str:
+    """A quoted column; the unnamed one by its place, as DuckDB calls it in Parquet files."""
+    return name(identifier or f"C{schema.names.index(identifier)}")
 
 
 def _own(source: Opened) -> list[pa.Field]:
@@ -138,7 +144,9 @@ def _csv(source: Opened, files: str, partition: str) -> str:
         f"delim = {text(delimiter)}, quote = '\"', escape = '\"', nullstr = '', "
         f"columns = {{{columns}}}, {partition})"
     )
-    renamed = ", ".join(f"c{i} AS {name(field.name)}" for i, field in enumerate(own))
+    renamed = ", ".join(
+        f"c{i} AS {_column(field.name, source.schema)}" for i, field in enumerate(own)
+    )
     rest = "".join(f", {name(partition_name)}" for partition_name in source.partition_names)
     return f"(SELECT {renamed}{rest} FROM {read})"
 

@@ -68,7 +68,7 @@ def _values(column: pa.Array) -> np.ndarray:
     if pa.types.is_boolean(kind):
         column = column.cast(pa.int8())
     elif pa.types.is_temporal(kind):
-        column = column.cast(pa.int64())
+        column = column.view(pa.int32() if kind.bit_width == 32 else pa.int64())
     return xxh64(column)
 
 
