@@ -8,21 +8,22 @@ from typing import Any
 
 from rankdistill import build as builder
 from rankdistill import plan as planner
+from rankdistill import validate as validator
 from rankdistill.codes import CODES
 from rankdistill.config import load
 from rankdistill.contract import resource
 from rankdistill.doctor import examine
 from rankdistill.document import apply_overrides, read_document, read_file
-from rankdistill.errors import ConfigError, PlaceError, closest
+from rankdistill.errors import ConfigError, PlaceError, UserErrors, closest
 from rankdistill.log.days import Days
 from rankdistill.log.reasons import REASONS, SKIPPED
 from rankdistill.log.simulate import SimulateOptions
 from rankdistill.log.simulate import simulate as simulate_log
 from rankdistill.quality.text_table import text_table
-from rankdistill.request import preview_request
+from rankdistill.request import differs, preview_request
 from rankdistill.settings import Settings, read_settings, settings_of
 from rankdistill.store.dataset import DataSet
-from rankdistill.summary import build_summary, sample_shape
+from rankdistill.summary import build_summary, sample_shape, span_of
 from rankdistill.verbs import Run
 
 
@@ -90,11 +91,12 @@ def simulate(run: Run, out: str, config: str | None, overrides: list[str]) -> No
     )
 
 
-def validate(run: Run, chosen: Settings) -> int:
-    report = planner.validate(chosen)
+def validate(run: Run, chosen: Settings) -> None:
+    report = validator.validate(chosen)
     run.facts["validate"] = report.as_dict()
     run.show(report.text(), report.as_dict())
-    return report.exit_code
+    if report.faults:
+        raise UserErrors(report.faults)
 
 
 def plan(run: Run, chosen: Settings, exact: bool) -> None:
@@ -137,7 +139,11 @@ def _tell(run: Run, chosen: Settings, made: builder.BuildResult) -> None:
 
 
 def preview(run: Run, chosen: Settings, request_id: str, why: bool) -> None:
-    shown = preview_request(DataSet.open(chosen.output), chosen, request_id, why=why)
+    found = DataSet.open(chosen.output)
+    shown = preview_request(found, chosen, request_id, why=why)
+    if why and differs(found, chosen):
+        run.say("warning: the current build was made under other settings; these reasons are of")
+        run.say("the config as it is now")
     run.show(shown.text(), shown.as_dict())
 
 
@@ -149,13 +155,13 @@ def files(run: Run, found: DataSet, table: str, build: int | None, dt: str | Non
 
 def versions(run: Run, found: DataSet) -> None:
     current = found.current()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "build": version.number,
             "current": current is not None and version.number == current.number,
             "kind": version.kind,
             "created_at": version.created_at.isoformat(timespec="seconds"),
-            "days": ", ".join(sorted(version.days)),
+            "days": sorted(version.days),
             "seed": version.seed,
             "config": version.config_hash[:12],
             "tables": {dt: dict(day.tables) for dt, day in version.days.items()},
@@ -165,6 +171,7 @@ def versions(run: Run, found: DataSet) -> None:
     shown = [{k: v for k, v in row.items() if k != "tables"} for row in rows]
     for row in shown:
         row["current"] = "*" if row["current"] else ""
+        row["days"] = span_of(row["days"])
     run.show(text_table(shown) if shown else "no builds yet", rows)
 
 
@@ -216,7 +223,7 @@ def explain(run: Run, code: str) -> None:
         raise ConfigError(
             "E0107",
             f'there is nothing named "{code}" to explain',
-            found=", ".join(texts),
+            found=f"codes {', '.join(CODES)}; reasons {', '.join([*REASONS, *SKIPPED])}",
             help=f"rankdistill explain {near}" if near else None,
         )
     run.show(f"{code}: {texts[code]}", {"code": code, "text": texts[code]})

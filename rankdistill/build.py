@@ -92,7 +92,7 @@ def _build(
     parts, tally, sample = collect(rows)
 
     check_conservation(prepared, tally, num_rows)
-    warnings = judge_door(prepared, tally)
+    warnings = judge_door(prepared, tally) + advice(prepared)
     parts += reject_parts(recipe, sample)
     facts = day_facts(prepared, tally, {part["dt"] for part in parts})
     if not force:
@@ -260,6 +260,15 @@ def judge_door(prepared: Prepared, tally: Tally) -> list[str]:
     warnings += [f"{n:,} rows set aside: {reason}" for reason, n in others.items()]
     warnings += [f"file set aside: {path}: {why}" for path, why in prepared.log.skipped]
     return warnings
+
+
+def advice(prepared: Prepared) -> list[str]:
+    """What the chosen samples do on such a log that may not be what is meant."""
+    return [
+        f"samples.{kind}: {text}"
+        for kind, options in prepared.kinds.items()
+        for text in options.advise(prepared.facts)
+    ]
 
 
 def describe_door(door: Mapping[str, int]) -> str:

@@ -69,10 +69,10 @@ def validate(
 ) -> None:
     """Check config and log against the contract; nothing is written."""
 
-    def act(run: Run) -> int:
+    def act(run: Run) -> None:
         from rankdistill import actions
 
-        return actions.validate(run, actions.settings(config, set_, engine, None, path))
+        actions.validate(run, actions.settings(config, set_, engine, None, path))
 
     _go("validate", as_format, result, act)
 

@@ -1,64 +1,29 @@
-"""`validate` and `plan`: what is wrong with a log, and what a build of it would make."""
+"""`plan`: what a build of a log would make, at what cost, and what in it may mislead."""
 
 from __future__ import annotations
 
-import functools
-import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rankdistill.build import describe_door, files_by_day, judge_door, up_to_date
+from rankdistill.build import day_fingerprint
 from rankdistill.engines.catalogue import make_engine
-from rankdistill.engines.query import Engine, Row
-from rankdistill.errors import UserError, UserErrors, render
-from rankdistill.lists.group import Grouped
-from rankdistill.log.door import admit
-from rankdistill.one_pass import Recipe, Tally, by_day, draw_day
-from rankdistill.prepare import Prepared, prepare, repeated_requests
+from rankdistill.errors import UserError
+from rankdistill.lists.batch import STAGES
+from rankdistill.look import ADVISED_CAP, Look, look
+from rankdistill.prepare import Prepared, prepare
 from rankdistill.quality.text_table import text_table
 from rankdistill.settings import Settings
 from rankdistill.store import place
+from rankdistill.store.builds import Build
 from rankdistill.store.dataset import DataSet
+from rankdistill.summary import left_out
 
 SAMPLE = 0.01
-SMALL = 2_000_000  # rows up to which a plan counts all requests anyway
-
-
-@dataclass(frozen=True)
-class Validation:
-    """What `validate` found: faults stop a build, warnings do not, hints propose settings."""
-
-    faults: tuple[UserError, ...]
-    warnings: tuple[str, ...]
-    hints: tuple[str, ...]
-    door: Mapping[str, int]
-    columns: list[dict[str, Any]]
-
-    @property
-    def exit_code(self) -> int:
-        return self.faults[0].exit_code if self.faults else 0
-
-    def text(self) -> str:
-        lines = [text_table(self.columns)] if self.columns else []
-        if self.door:
-            lines.append(f"\nrows      {describe_door(self.door)}")
-        lines += [f"warning   {text}" for text in self.warnings]
-        lines += [f"hint      {text}" for text in self.hints]
-        lines += [render(fault) for fault in self.faults]
-        lines.append("the log can be built" if not self.faults else "the log cannot be built")
-        return "\n".join(lines)
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "faults": [{"code": f.code, "message": f.message} for f in self.faults],
-            "warnings": list(self.warnings),
-            "hints": list(self.hints),
-            "door": dict(self.door),
-            "columns": self.columns,
-        }
+SMALL = 2_000_000  # log rows up to which a plan looks at all requests anyway
+# From here on a plan warns of a blow-up: rows of one request, rows per candidate.
+MANY_ROWS, MANY_PER_CANDIDATE = 100_000, 50
 
 
 @dataclass(frozen=True)
@@ -74,8 +39,7 @@ class Plan:
     def text(self) -> str:
         how = "exact" if self.share == 1 else f"estimated from {self.share:.0%} of the requests"
         blocks = [*self.lines, "", text_table(self.days), "", f"rows ({how})"]
-        blocks.append(text_table(self.tables))
-        blocks += [f"warning: {text}" for text in self.warnings]
+        blocks += [text_table(self.tables), *(f"warning: {text}" for text in self.warnings)]
         return "\n".join(blocks)
 
     def as_dict(self) -> dict[str, Any]:
@@ -88,174 +52,180 @@ class Plan:
         }
 
 
-def validate(settings: Settings) -> Validation:
-    """Config, columns and rows against the contract; the whole log is read, nothing written."""
-    with closing(make_engine(settings.engine)) as engine:
-        try:
-            prepared = prepare(settings, engine)
-            tally = look(prepared, engine, 1.0)
-        except UserErrors as found:
-            return Validation(found.errors, (), (), {}, [])
-        except UserError as fault:
-            return Validation((fault,), (), (), {}, [])
-    columns = [
-        {
-            "column": mapped.name,
-            "from": ", ".join(".".join(prepared.mapping.paths[a]) for a in mapped.aliases)
-            or repr(mapped.column.constant),
-            "kind": mapped.kind,
-        }
-        for mapped in (*prepared.mapping.request, *prepared.mapping.candidate)
-    ]
-    try:
-        warnings, faults = judge_door(prepared, tally), []
-    except UserError as fault:
-        warnings, faults = [], [fault]
-    hints = _hints(prepared, tally)
-    warnings += misleading(prepared)
-    return Validation(tuple(faults), tuple(warnings), tuple(hints), tally.door, columns)
-
-
 def plan(settings: Settings, *, exact: bool = False) -> Plan:
     """What `build` would do. exact: on all requests, else on a hashed sample of a large log."""
     with closing(make_engine(settings.engine)) as engine:
         prepared = prepare(settings, engine)
         num_rows = engine.count(prepared.query)[0]
         share = 1.0 if exact or num_rows <= SMALL else SAMPLE
-        tally = look(prepared, engine, share)
-        fresh = _fresh_days(prepared)
-    scale = 1 / share
+        seen = look(prepared, engine, share)
+        if share < 1 and not seen.total["requests"]:
+            share, seen = 1.0, look(prepared, engine)  # a few huge requests: none was drawn
+    current = _current(settings)
     days = [
         {
             "dt": dt,
-            "requests": round(counts["requests"] * scale),
-            "candidates": round(counts["candidates"] * scale),
-            "state": "up to date" if dt in fresh else "to build",
+            "requests": round(counts["requests"] / share),
+            "candidates": round(counts["candidates"] / share),
+            "state": _state(prepared, current, dt),
         }
-        for dt, counts in sorted(tally.by_dt.items())
+        for dt, counts in sorted(seen.tally.by_dt.items())
+    ]
+    days += [
+        {"dt": dt, "requests": None, "candidates": None, "state": f"stays as in build {day.build}"}
+        for dt, day in sorted(current.days.items() if current else ())
+        if dt not in seen.tally.by_dt
     ]
     return Plan(
-        tuple(_settings_lines(prepared, num_rows)),
+        (*_settings_lines(prepared, num_rows), _stages_line(seen)),
         days,
-        _table_rows(prepared, tally, scale),
-        tuple(misleading(prepared)),
+        _table_rows(prepared, seen, share),
+        (*blow_ups(seen, share), *misleading(prepared, seen)),
         share,
     )
 
 
-def look(prepared: Prepared, engine: Engine, share: float) -> Tally:
-    """The counts of a build on a hashed share of the requests, without writing anything."""
-    options = prepared.mapping.options
-    sampled = options.model_copy(update={"sample_requests": share * options.sample_requests})
-    mapping = replace(prepared.mapping, options=sampled)
-    repeated = repeated_requests(prepared, engine)
-    recipe = replace(prepared, mapping=mapping).recipe("", "plan", repeated)
-    tally = Tally()
-    for row in engine.run(prepared.query, functools.partial(count, recipe), lambda rows: None):
-        value = json.loads(row["value"])
-        tally.add(
-            Tally(Counter(value["door"]), {dt: Counter(c) for dt, c in value["by_dt"].items()})
+def blow_ups(seen: Look, share: float = 1.0) -> Iterator[str]:
+    """A warning for each kind of which one request, or all of them, could give too many rows."""
+    total = seen.total
+    for kind, (rows, request_id, candidates) in sorted(seen.largest.items()):
+        at_most, capped = (total[f"{kind}.{name}"] / share for name in ("at_most", "capped"))
+        if rows <= MANY_ROWS and at_most <= MANY_PER_CANDIDATE * total["candidates"] / share:
+            continue
+        limit = {"pairwise": "samples.pairwise.max_pairs_per_request"}.get(kind)
+        advice = (
+            f"set {limit} ({ADVISED_CAP} -> {capped:,.0f} at most)"
+            if limit
+            else "lower log.max_candidates"
         )
-    return tally
+        yield (
+            f'E0305: {kind} would write up to {at_most:,.0f} rows: request "{request_id}" has '
+            f"{candidates:,} candidates and may give {rows:,} of them; {advice}"
+        )
 
 
-def count(recipe: Recipe, batches: Iterable[Grouped], task: str) -> Iterator[Row]:
-    """Like the one pass, but only counting."""
-    tally = Tally()
-    for grouped in batches:
-        admitted = admit(grouped, recipe.mapping, recipe.days, recipe.repeated)
-        tally.door.update(admitted.counts)
-        for dt, lists in by_day(admitted):
-            counts = tally.by_dt.setdefault(dt, Counter())
-            for _ in draw_day(recipe, lists, counts):
-                pass
-    yield {"kind": "tally", "value": json.dumps({"door": tally.door, "by_dt": tally.by_dt})}
-
-
-def misleading(prepared: Prepared) -> list[str]:
+def misleading(prepared: Prepared, seen: Look) -> list[str]:
     """Choices that work and mislead, each with the reason."""
-    found = []
-    for kind, options in prepared.kinds.items():
-        found += [f"samples.{kind}: {text}" for text in options.advise(prepared.facts)]
-    facts, settings = prepared.facts, prepared.settings
+    facts, total, settings = prepared.facts, seen.total, prepared.settings
+    all_shown = total["candidates"] and total["stage.exposed"] == total["candidates"]
+    if all_shown and facts.has_exposure:
+        facts = replace(facts, exposed_only=True)
+    found = [
+        f"samples.{kind}: {text}"
+        for kind, options in prepared.kinds.items()
+        for text in options.advise(facts)
+    ]
     if settings.student == "recall" and not facts.has_exposure:
         found.append(
             "student: recall, but the log does not say what was exposed: exposed items cannot be "
             "kept out of the negatives (map log.columns.position or log.stage)"
         )
+    dropped = total["stage.recalled"] + total["stage.preranked"]
+    if settings.student == "recall" and not dropped and not all_shown:
+        found.append(
+            "student: recall, but the log holds no candidate that was dropped before the fine "
+            "ranker: negatives come from the ranked tail alone, the hardest there are"
+        )
+    if total["requests_within_top_k"] > 0.5 * total["requests"] and not all_shown:
+        found.append(
+            f"samples.pointwise: top_k covers every ranked candidate of "
+            f"{total['requests_within_top_k'] / total['requests']:.0%} of the requests: lower it, "
+            "or there is no tail"
+        )
+    if total["pairwise.never_drawn"]:
+        lost = total["pairwise.never_drawn"] / total["pairwise.drawable"]
+        found.append(
+            f"samples.pairwise: {lost:.0%} of the strict teacher pairs lie inside one grade, and "
+            "delta_ndcg never draws them: set strategy.floor, or a log_rank grade"
+        )
+    if prepared.mapping.options.teacher_order in ("rerank", "position"):
+        found.append(
+            f"teacher_order: {prepared.mapping.options.teacher_order} also teaches the rules of "
+            "de-duplication and diversity behind that order; rank is the fine ranker's own"
+        )
     return found
 
 
-def exchanges(prepared: Prepared) -> list[str]:
+def exchanges(prepared: Prepared) -> str:
     """What moves data between tasks, by name."""
-    options = prepared.mapping.options
-    found = []
-    if prepared.query.group:
-        why = "rows to requests" if options.layout == "rows" else "feedback to its request"
-        found.append(f"grouping by request ({why})")
-    else:
-        found.append("none for the lists; a count of request ids finds repeated ones")
-    return found
+    if not prepared.query.group:
+        return "none (one row is one request); request ids are counted once to find repeated ones"
+    if prepared.mapping.options.layout == "lists":
+        return "1: feedback rows to their request"
+    return "1: rows to requests" + (", feedback rows with them" if prepared.feedback else "")
 
 
-def _settings_lines(prepared: Prepared, num_rows: int) -> list[str]:
-    settings, log = prepared.settings, prepared.log
-    unit = "rows" if prepared.mapping.options.layout == "rows" else "lists"
-    lines = [
-        f"log       {num_rows:,} {unit} in {len(log.files)} files, teacher order: "
-        f"{prepared.mapping.options.teacher_order}",
-        f"output    {settings.output}, engine {settings.engine.kind}, seed {settings.seed}",
-        f"student   {settings.student}",
-        f"exchanges {'; '.join(exchanges(prepared))}",
+def _settings_lines(prepared: Prepared, num_rows: int) -> Iterator[str]:
+    settings, log, options = prepared.settings, prepared.log, prepared.mapping.options
+    files = f"{len(log.files):,} file" + ("" if len(log.files) == 1 else "s")
+    yield (
+        f"log       {num_rows:,} rows in {files}, layout {options.layout}, "
+        f"teacher order {options.teacher_order}"
+    )
+    yield f"output    {settings.output}, engine {settings.engine.kind}, seed {settings.seed}"
+    yield f"exchanges {exchanges(prepared)}"
+    given = settings.samples.kinds()
+    by_student = [
+        f"{kind}.{name} {_plain(value)}"
+        for kind, resolved in prepared.kinds.items()
+        for name, value in resolved
+        if getattr(given[kind], name) is None and value is not None
     ]
-    for kind, options in prepared.kinds.items():
-        dump = options.model_dump(mode="json", exclude_none=True)
-        lines.append(f"{kind:9} {json.dumps(dump)}")
-    return lines
+    yield f"student   {settings.student}; it sets {', '.join(by_student) or 'nothing here'}"
+    for kind, resolved in prepared.kinds.items():
+        yield f"{kind:9} {_plain(resolved.model_dump(mode='json', exclude_none=True), top=True)}"
 
 
-def _table_rows(prepared: Prepared, tally: Tally, scale: float) -> list[dict[str, Any]]:
-    total: Counter[str] = Counter()
-    for counts in tally.by_dt.values():
-        total.update(counts)
-    rows = [{"table": "lists", "rows": round(total["requests"] * scale), "at most": None}]
+def _plain(value: Any, *, top: bool = False) -> str:
+    """Options as text: a block with a kind as `ratio (ratio 3)`."""
+    if isinstance(value, dict):
+        kind = value.get("kind", "")
+        inner = ", ".join(f"{k} {_plain(v)}" for k, v in value.items() if k != "kind")
+        return inner if top else f"{kind} ({inner})".strip() if inner else kind
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_plain, value))}]"
+    return str(value).lower() if isinstance(value, bool) else f"{value}"
+
+
+def _stages_line(seen: Look) -> str:
+    total = seen.total
+    num = max(total["candidates"], 1)
+    found = {name: total[f"stage.{name}"] for name in reversed(STAGES)}
+    return "stages    " + ", ".join(f"{name} {n / num:.1%}" for name, n in found.items() if n)
+
+
+def _table_rows(prepared: Prepared, seen: Look, share: float) -> list[dict[str, Any]]:
+    total = seen.total
+    rows = []
+    if prepared.settings.samples.lists:
+        num = round(total["requests"] / share)
+        rows.append({"table": "lists", "rows": num, "at most": num, "note": ""})
     for kind in prepared.kinds:
         rows.append(
             {
                 "table": kind,
-                "rows": round(total[f"{kind}.rows"] * scale),
-                "at most": round(total[f"{kind}.at_most"] * scale),
+                "rows": round(total[f"{kind}.rows"] / share),
+                "at most": round(total[f"{kind}.at_most"] / share),
+                "note": left_out(kind, total, share),
             }
         )
     return rows
 
 
-def _fresh_days(prepared: Prepared) -> set[str]:
-    output = prepared.settings.output
+def _current(settings: Settings) -> Build | None:
     try:
-        current = DataSet(place.existing(output)).current()
+        return DataSet(place.existing(settings.output)).current()
     except UserError:
-        return set()
-    return set(up_to_date(prepared, current)) if current else set()
+        return None
 
 
-def _hints(prepared: Prepared, tally: Tally) -> list[str]:
-    door, options = tally.door, prepared.mapping.options
-    total: Counter[str] = Counter()
-    for counts in tally.by_dt.values():
-        total.update(counts)
-    hints = []
-    neighbours = total["score_neighbours"]
-    if neighbours and total["score_inversions"] > 0.65 * neighbours:
-        hints.append(
-            "teacher_score rises along the teacher's order: is a lower score better there? "
-            "then negate it in the log, or map rank alone"
-        )
-    if total["requests_with_rank_gap"] > 0.5 * total["requests"] and options.ranks == "complete":
-        hints.append("most requests have gaps in rank: set log.ranks: sampled if that is so")
-    if options.rank_base == 1 and door["rank_zero"]:
-        hints.append("some ranks are 0: set log.rank_base: 0 if the log counts from 0")
-    by_day_files = files_by_day(prepared)
-    if by_day_files is not None:
-        hints.append(f"days come from the partition column {prepared.log.day_column}")
-    return hints
+def _state(prepared: Prepared, current: Build | None, dt: str) -> str:
+    """What a build of this day would be, against what is published."""
+    day = current.days.get(dt) if current else None
+    if day is None:
+        return "new"
+    if day.config_hash != prepared.config_hash:
+        return f"settings changed since build {day.build}"
+    if day.fingerprint != day_fingerprint(prepared, dt):
+        return f"input changed since build {day.build}"
+    return f"up to date in build {day.build}"

@@ -9,17 +9,12 @@ import pyarrow.compute as pc
 
 from rankdistill.errors import InputError
 from rankdistill.lists.batch import Lists
-from rankdistill.quality.preview import (
-    COMMON,
-    Preview,
-    candidate_rows,
-    why_listwise,
-    why_pairwise,
-    why_pointwise,
-)
-from rankdistill.samples.facts import SOURCES
+from rankdistill.quality.preview import COMMON, Preview, candidate_rows, reason_rows, stage_name
+from rankdistill.quality.why import why_listwise, why_pairwise, why_pointwise
+from rankdistill.samples.catalogue import SAMPLERS
+from rankdistill.samples.facts import LogFacts
 from rankdistill.settings import SAMPLE_KINDS, Settings
-from rankdistill.store.builds import Day
+from rankdistill.store.builds import Build, Day
 from rankdistill.store.dataset import DataSet
 
 
@@ -31,26 +26,30 @@ def preview_request(
     why: draw its samples again (a draw depends on its request alone) and say what became of
     each candidate. Raises InputError E0309 where no request has that id.
     """
-    row, day = _find(data_set, request_id)
+    build = data_set.current()
+    row, day = _find(data_set, build, request_id)
     facts = day.counts["log"]
     lists = Lists.from_rows(
         row, facts["teacher_order"], tuple(facts["feedback"]), facts["response"]
     )
-    build = data_set.current()
-    assert build is not None
     dt = row.column("dt")[0].as_py()
     samples = {
         kind: _rows_of(data_set, kind, dt, lists.requests.column("request_id")[0])
         for kind in SAMPLE_KINDS
-        if kind in build.tables
+        if kind in day.tables
     }
     head = {name: row.column(name)[0].as_py() for name in lists.requests.schema.names}
-    reasons = _reasons(lists, settings, facts) if why else None
-    return Preview(head, candidate_rows(lists, reasons), samples)
+    reasons = reason_rows(lists, _reasons(lists, settings, facts)) if why else None
+    return Preview(head, candidate_rows(lists), samples, reasons)
 
 
-def _find(data_set: DataSet, request_id: str) -> tuple[pa.RecordBatch, Day]:
+def differs(data_set: DataSet, settings: Settings) -> bool:
+    """Whether the current build was made under other settings, so that reasons may not fit."""
     build = data_set.current()
+    return build is not None and not build.config_hash.startswith(settings.hash()[:32])
+
+
+def _find(data_set: DataSet, build: Build | None, request_id: str) -> tuple[pa.RecordBatch, Day]:
     examples: list[Any] = []
     for dt, day in sorted(build.days.items()) if build else ():
         for batch in data_set.read("lists", dt=dt):
@@ -73,7 +72,8 @@ def _rows_of(data_set: DataSet, kind: str, dt: str, key: pa.Scalar) -> list[dict
         rows += batch.filter(pc.equal(batch.column("request_id"), key)).to_pylist()
     if kind == "listwise":
         rows = [item for row in rows for item in _unrolled(row)]
-    return [{k: v for k, v in row.items() if k not in COMMON} for row in rows]
+    own = [{k: v for k, v in row.items() if k not in COMMON} for row in rows]
+    return [{k: stage_name(v) if k == "stage" else v for k, v in row.items()} for row in own]
 
 
 def _unrolled(row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -82,17 +82,25 @@ def _unrolled(row: dict[str, Any]) -> list[dict[str, Any]]:
     return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
 
 
-def _reasons(lists: Lists, settings: Settings, facts: dict[str, Any]) -> dict[str, Any]:
-    from rankdistill.samples.catalogue import SAMPLERS
-
+def _reasons(lists: Lists, settings: Settings, log: dict[str, Any]) -> dict[str, Any]:
+    """For each configured kind the reason of every candidate; log: what the build knew of it."""
+    known = LogFacts(
+        has_score=lists.has_score,
+        has_rank=True,
+        ranks_sampled=log["ranks"] == "sampled",
+        has_feedback=bool(log["feedback"]),
+        has_exposure=True,
+        score_kind=log["score_kind"],
+        feedback=tuple(log["feedback"]),
+    )
     reasons = {}
-    for kind, options in settings.samples.kinds().items():
-        resolved = options.for_student(settings.student)
-        drawn = SAMPLERS[kind].draw(lists, resolved, settings.seed)
+    for kind, chosen in settings.samples.kinds().items():
+        options = chosen.for_student(settings.student).for_log(known)
+        drawn = SAMPLERS[kind].draw(lists, options, settings.seed)
         if kind == "pointwise":
-            reasons[kind] = why_pointwise(lists, drawn, resolved, SOURCES)
+            reasons[kind] = why_pointwise(lists, drawn, options)
         elif kind == "pairwise":
-            reasons[kind] = why_pairwise(lists, drawn, resolved)
+            reasons[kind] = why_pairwise(lists, drawn, options, settings.seed)
         else:
-            reasons[kind] = why_listwise(lists, drawn)
+            reasons[kind] = why_listwise(lists, drawn, options)
     return reasons

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,70 +14,83 @@ from rankdistill.build import BuildResult, describe_door
 from rankdistill.quality.text_table import text_table
 from rankdistill.store.dataset import DataSet
 
-WHY_EMPTY = {
-    "requests_without_row": "gave nothing",
-    "pairs_tied_skipped": "pairs of tied scores skipped",
-    "pairs_gap_not_positive": "pairs without a positive gap skipped",
-    "rows_capped": "rows over the cap left out",
+# What the counts of a kind say beside its rows; {} is the number.
+NOTES = {
+    "pointwise": {
+        "positives": "{} positives",
+        "requests_without_positive": "{} requests without a positive",
+        "negatives_missing": "{} negatives wanted but not there",
+    },
+    "pairwise": {
+        "requests_without_row": "{} requests without a pair",
+        "pairs_tied_skipped": "{} pairs of tied scores skipped",
+        "pairs_gap_not_positive": "{} pairs without a positive weight skipped",
+        "rows_not_drawn": "too many to try: the bound is shown",
+        "rows_capped": "{} pairs over the cap left out",
+    },
+    "listwise": {
+        "items": "{} items",
+        "items_cut": "{} items beyond max_length left out",
+        "requests_without_row": "{} requests of one candidate without a list",
+    },
+}
+FINDINGS = {
+    "candidates": "{} candidates",
+    "one_candidate_requests": "{} requests of one candidate",
+    "requests_with_rank_gap": "{} requests with gaps in rank",
+    "rank_ties": "{} tied ranks",
+    "score_ties": "{} neighbours with tied scores",
+    "score_inversions": "{} neighbours with rising scores",
 }
 
 
 def build_summary(made: BuildResult, output: str) -> str:
     """The build, the door, and a line per table with its rows and what was left out."""
-    build = made.build
-    days = sorted(made.by_dt)
-    span = f"{days[0]} .. {days[-1]}" if len(days) > 1 else (days[0] if days else "none")
-    state = (
-        f"build {build.number} of {output}"
-        if made.is_new
-        else (f"up to date: build {build.number} of {output}; nothing written")
-    )
-    total = made.totals
+    build, total = made.build, made.totals
+    state = f"build {build.number} of {output}"
     rows = []
     if "lists" in build.tables:
-        note = _findings(total)
-        rows.append({"table": "lists", "rows": total["requests"], "note": note})
-    for kind in ("pointwise", "pairwise", "listwise"):
+        rows.append({"table": "lists", "rows": total["requests"], "note": _findings(total)})
+    for kind in NOTES:
         if kind in build.tables:
             rows.append(
-                {"table": kind, "rows": total[f"{kind}.rows"], "note": _left_out(kind, total)}
+                {"table": kind, "rows": total[f"{kind}.rows"], "note": left_out(kind, total)}
             )
-    lines = [state, f"days      {span} ({len(days)})"]
+    lines = [state if made.is_new else f"up to date: {state}; nothing written"]
+    lines.append(f"days      {span_of(made.by_dt)}")
     if made.is_new:
         lines.append(f"door      {describe_door(made.door)}")
     return "\n".join([*lines, "", text_table(rows)])
 
 
-def _findings(total: Counter[str]) -> str:
-    notes = [f"{total['candidates']:,} candidates"]
-    for name, text in (
-        ("one_candidate_requests", "with one candidate"),
-        ("requests_with_rank_gap", "with gaps in rank"),
-        ("rank_ties", "tied ranks"),
-        ("score_ties", "tied neighbours by score"),
-        ("score_inversions", "neighbours with rising score"),
-    ):
-        if total[name]:
-            notes.append(f"{total[name]:,} {text}")
-    return "; ".join(notes)
+def span_of(days: Iterable[str]) -> str:
+    """ "first .. last, n days"."""
+    found = sorted(days)
+    if len(found) < 2:
+        return found[0] if found else "none"
+    return f"{found[0]} .. {found[-1]}, {len(found)} days"
 
 
-def _left_out(kind: str, total: Counter[str]) -> str:
-    notes = []
+def left_out(kind: str, total: Counter[str], share: float = 1.0) -> str:
+    """What a kind's rows consist of and what was left out, in words; why it is empty if so.
+
+    share: of the requests that were counted.
+    """
     if total["requests"] and not total[f"{kind}.rows"]:
-        notes.append(_why_empty(kind, total))
-    for name, text in WHY_EMPTY.items():
-        number = total[f"{kind}.{name}"]
-        if number:
-            unit = "requests " if name == "requests_without_row" else ""
-            notes.append(f"{number:,} {unit}{text}")
-    return "; ".join(notes)
+        return _why_empty(kind, total)
+    found = {name: total[f"{kind}.{name}"] / share for name in NOTES[kind]}
+    return "; ".join(text.format(f"{found[n]:,.0f}") for n, text in NOTES[kind].items() if found[n])
+
+
+def _findings(total: Counter[str]) -> str:
+    return "; ".join(text.format(f"{total[n]:,}") for n, text in FINDINGS.items() if total[n])
 
 
 def _why_empty(kind: str, total: Counter[str]) -> str:
-    if total["one_candidate_requests"] == total["requests"]:
-        return "empty: every request has one candidate"
-    return "empty: no request has what this kind needs"
+    needs_two = kind in ("pairwise", "listwise")
+    if needs_two and total["one_candidate_requests"] == total["requests"]:
+        return "empty: every request has one candidate, and this kind needs two"
+    return "empty: no request has what this kind needs; rankdistill preview REQUEST_ID --why"
 
 
 def sample_shape(data_set: DataSet) -> str:

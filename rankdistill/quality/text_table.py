@@ -8,6 +8,8 @@ from typing import Any
 from rankdistill.errors import printable
 
 MAX_CELL = 120
+# Integers that name something: no thousands separators.
+NAMES = ("build", "place", "position", "seed", "stage", "label")
 
 
 def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -18,7 +20,7 @@ def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return "(no rows)"
     names = list(rows[0])
-    cells = [[_cell(row[name]) for name in names] for row in rows]
+    cells = [[_cell(row[name], name) for name in names] for row in rows]
     widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(names)]
     right = [all(_is_number(row[name]) for row in rows) for name in names]
     lines = [names, *cells]
@@ -31,13 +33,13 @@ def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, name: str) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
-        return f"{value:,}"
+        return f"{value}" if name.endswith(("_id", "rank", *NAMES)) else f"{value:,}"
     if isinstance(value, float):
         return f"{value:.4g}"
     text = printable(str(value)).replace("\n", "\\n")

@@ -177,14 +177,14 @@ class Points:
 def pointwise(lists: Lists, options: PointwiseOptions, seed: int, epoch: int = 0) -> Points:
     """The positives and drawn negatives of every request; key is the candidate."""
     assert options.allow_exposed is not None, "resolve with for_student first"
-    is_positive, positive_source = _positives(lists, options)
+    is_positive, positive_source = positive_mask(lists, options)
     positives = np.flatnonzero(is_positive)
     bounds = np.searchsorted(positives, lists.offsets)
     rank = lists.teacher_rank[positives]
     weight = position_weight(options.weight, rank, options.top_k)
     weight = normalised(weight, bounds, options.weight.normalise)
 
-    lots, in_tail = Lots(seed, epoch, lists.request_key), _in_tail(lists, options)
+    lots, in_tail = Lots(seed, epoch, lists.request_key), tail_mask(lists, options)
     negatives, probability, num_missing = _negatives(
         lists, options, is_positive, in_tail, np.diff(bounds), lots
     )
@@ -215,7 +215,7 @@ def pointwise(lists: Lists, options: PointwiseOptions, seed: int, epoch: int = 0
     )
 
 
-def _positives(lists: Lists, options: PointwiseOptions) -> tuple[np.ndarray, np.ndarray]:
+def positive_mask(lists: Lists, options: PointwiseOptions) -> tuple[np.ndarray, np.ndarray]:
     """bool [N], and the source of each positive (int8 [N], the first rule that applies)."""
     rank = lists.teacher_rank
     source = np.full(len(rank), -1, dtype=np.int8)
@@ -228,7 +228,7 @@ def _positives(lists: Lists, options: PointwiseOptions) -> tuple[np.ndarray, np.
     return source >= 0, source
 
 
-def _in_tail(lists: Lists, options: PointwiseOptions) -> np.ndarray:
+def tail_mask(lists: Lists, options: PointwiseOptions) -> np.ndarray:
     """bool [N]: ranked, beyond top_k, and in the last `tail` share of the ranked list."""
     num_ranked = lists.num_ranked
     # The allowance keeps 0.29 * 100 at 29: floats fall a hair short of whole numbers.
@@ -238,7 +238,7 @@ def _in_tail(lists: Lists, options: PointwiseOptions) -> np.ndarray:
     return is_last & (lists.teacher_rank > options.top_k)
 
 
-def _eligible(
+def eligible_items(
     lists: Lists, options: PointwiseOptions, is_positive: np.ndarray, in_tail: np.ndarray
 ) -> np.ndarray:
     """The candidates that may be negatives, ascending (int64 [E]).
@@ -270,7 +270,7 @@ def _negatives(
     kinds = options.negatives
     if isinstance(kinds, NoNegatives):
         return np.zeros(0, dtype=np.int64), np.zeros(0), 0
-    eligible = _eligible(lists, options, is_positive, in_tail)
+    eligible = eligible_items(lists, options, is_positive, in_tail)
     if isinstance(kinds, AllNegatives):
         return eligible, np.ones(len(eligible)), 0
     if isinstance(kinds, RatioNegatives):

@@ -1,0 +1,119 @@
+"""A look at a log: the one pass that only counts. `validate` and `plan` are made of it."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from rankdistill.engines.query import Engine, Row
+from rankdistill.lists.batch import STAGES, Lists
+from rankdistill.lists.group import Grouped
+from rankdistill.log.door import admit
+from rankdistill.one_pass import Recipe, Tally, by_day, draw_day
+from rankdistill.prepare import Prepared, repeated_requests
+from rankdistill.samples.bounds import never_drawn
+from rankdistill.samples.strategies import DeltaNdcgPairs
+
+MAX_DRAWN = 50_000_000  # rows of a batch up to which a look draws them
+ADVISED_CAP = 1000  # rows per request that a warning about a blow-up proposes
+
+
+@dataclass
+class Look:
+    """tally: as a build counts, and more of each day: stage.<name>, <kind>.capped (rows under
+    ADVISED_CAP), pairwise.never_drawn and .drawable, requests_within_top_k.
+    largest: kind -> (most rows of one request, its id, its candidates)."""
+
+    tally: Tally = field(default_factory=Tally)
+    largest: dict[str, tuple[int, Any, int]] = field(default_factory=dict)
+
+    @property
+    def total(self) -> Counter[str]:
+        """The counts of all days together."""
+        total: Counter[str] = Counter()
+        for counts in self.tally.by_dt.values():
+            total.update(counts)
+        return total
+
+    def keep_larger(self, kind: str, rows: int, request_id: Any, candidates: int) -> None:
+        # Of equally large ones the lowest id, so that tasks may report in any order.
+        found = self.largest.get(kind, (-1, None, 0))
+        if rows > found[0] or (rows == found[0] and str(request_id) < str(found[1])):
+            self.largest[kind] = (rows, request_id, candidates)
+
+
+def look(prepared: Prepared, engine: Engine, share: float = 1.0) -> Look:
+    """What a build would count on a hashed share of the requests; nothing is written."""
+    options = prepared.mapping.options
+    sampled = options.model_copy(update={"sample_requests": share * options.sample_requests})
+    mapping = replace(prepared.mapping, options=sampled)
+    repeated = repeated_requests(prepared, engine)
+    recipe = replace(prepared, mapping=mapping).recipe("", "plan", repeated)
+    seen = Look()
+    for row in engine.run(prepared.query, functools.partial(count, recipe), lambda rows: None):
+        value = json.loads(row["value"])
+        by_dt = {dt: Counter(counts) for dt, counts in value["by_dt"].items()}
+        seen.tally.add(Tally(Counter(value["door"]), by_dt))
+        for kind, largest in value["largest"].items():
+            seen.keep_larger(kind, *largest)
+    return seen
+
+
+def count(recipe: Recipe, batches: Iterable[Grouped], task: str) -> Iterator[Row]:
+    """Every batch through the door and the kernels, and nothing into parts."""
+    seen = Look()
+    for grouped in batches:
+        admitted = admit(grouped, recipe.mapping, recipe.days, recipe.repeated)
+        seen.tally.door.update(admitted.counts)
+        for dt, lists in by_day(admitted):
+            counts = seen.tally.by_dt.setdefault(dt, Counter())
+            for _ in draw_day(_that_fit(recipe, lists, counts), lists, counts):
+                pass
+            for kind in recipe.kinds:
+                _look_at_kind(recipe, kind, lists, counts, seen)
+            _look_at_lists(lists, counts)
+    value = {"door": seen.tally.door, "by_dt": seen.tally.by_dt, "largest": seen.largest}
+    yield {"kind": "look", "value": json.dumps(value)}
+
+
+def _that_fit(recipe: Recipe, lists: Lists, counts: Counter[str]) -> Recipe:
+    """`recipe` without the kinds that could blow up here: their bound stands for their rows."""
+    kinds = {}
+    for kind, options in recipe.kinds.items():
+        most = int(options.most_rows(lists.lengths).sum())
+        if most <= MAX_DRAWN:
+            kinds[kind] = options
+            continue
+        for name in ("at_most", "rows", "rows_not_drawn"):
+            counts[f"{kind}.{name}"] += most
+    return replace(recipe, kinds=kinds)
+
+
+def _look_at_kind(
+    recipe: Recipe, kind: str, lists: Lists, counts: Counter[str], seen: Look
+) -> None:
+    options = recipe.kinds[kind]
+    most = options.most_rows(lists.lengths)
+    if len(most):
+        at = int(np.argmax(most))
+        request_id = lists.requests.column("request_id")[at].as_py()
+        seen.keep_larger(kind, int(most[at]), request_id, int(lists.lengths[at]))
+    counts[f"{kind}.capped"] += int(np.minimum(most, ADVISED_CAP).sum())
+    if kind == "pairwise" and isinstance(options.strategy, DeltaNdcgPairs):
+        flat, pairs = never_drawn(lists, options.strategy, options.top_k)
+        counts["pairwise.never_drawn"] += flat
+        counts["pairwise.drawable"] += pairs
+    if kind == "pointwise" and "rank" in options.rules:
+        counts["requests_within_top_k"] += int((lists.num_ranked <= options.top_k).sum())
+
+
+def _look_at_lists(lists: Lists, counts: Counter[str]) -> None:
+    found = np.bincount(lists.stage, minlength=max(STAGES.values()) + 1)
+    for name, code in STAGES.items():
+        counts[f"stage.{name}"] += int(found[code])
