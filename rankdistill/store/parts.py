@@ -54,7 +54,7 @@ class PartLimits:
     list_elements: int = 1_048_576
     file_bytes: int = 192_000_000
     buffer_bytes: int = 256_000_000
-    open_files: int = 16
+    open_files: int = 256
 
     def __post_init__(self) -> None:
         assert all(limit >= 1 for limit in asdict(self).values()), self
