@@ -6,7 +6,7 @@ RUN := $(BIN)/python -m
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types fault-test bench dist clean
+.PHONY: help demo test check format lint types schemas fault-test bench dist clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ lint: $(BIN)/.dev  ## format and lint, changing nothing
 
 types: $(BIN)/.dev  ## types
 	$(RUN) mypy
+
+schemas: $(BIN)/.core  ## write schemas/config.schema.json and docs/schemas.md anew
+	$(RUN) rankdistill.schema_pages
 
 fault-test: $(BIN)/.dev  ## the long repetitions of the fault tests, with counts
 	$(RUN) pytest $(TESTS) -m fault -s -p no:cacheprovider
