@@ -75,6 +75,7 @@ OPEN_BANDIT: dict[str, Any] = {
         "item": ["propensity_score"],
     },
     "teacher_order": "position",
+    "ranks": "sampled",  # an exposure at position 3 comes without those at 1 and 2
     "stage": {"from": "constant", "stage": "exposed"},
 }
 
