@@ -15,11 +15,12 @@ import pyarrow as pa
 from rankdistill.engines.query import Engine, Query, identity, query_of
 from rankdistill.errors import ConfigError, InputError, UserError, UserErrors
 from rankdistill.lists.group import Grouped
+from rankdistill.log.bind import bind
 from rankdistill.log.canonical import evaluate, knows_exposure
 from rankdistill.log.days import Days
 from rankdistill.log.door import admit, repeat_key
 from rankdistill.log.files import Opened, fingerprint
-from rankdistill.log.mapping import Mapping, bind, raw_schema
+from rankdistill.log.mapping import Mapping, raw_schema
 from rankdistill.log.rejects import SCHEMA as REJECTS
 from rankdistill.log.source import StageConstant
 from rankdistill.one_pass import KERNEL_VERSION, Recipe
@@ -64,7 +65,7 @@ class Prepared:
 
     @property
     def dt_is_partition(self) -> bool:
-        return is_partition(self.days, self.mapping)
+        return self.days.is_partition(self.mapping)
 
     @property
     def fingerprint(self) -> str:
@@ -91,17 +92,10 @@ def prepare(settings: Settings, engine: Engine, days: Days | None = None) -> Pre
             faults.append(ConfigError("E0105", f"samples.{kind}: {reason}"))
     if faults:
         raise UserErrors(faults)
-    partitioned = is_partition(days, mapping)
+    partitioned = days.is_partition(mapping)
     query = query_of(mapping, log, feedback, dt_is_partition=partitioned)
     schemas = table_schemas(mapping, days, kinds, log, feedback, write_lists=settings.samples.lists)
     return Prepared(settings, log, feedback, mapping, days, kinds, query, schemas, facts)
-
-
-def is_partition(days: Days, mapping: Mapping) -> bool:
-    """Whether dt is the log's own day column."""
-    has_day = mapping.request_field("dt") is not None
-    has_time = mapping.request_field("request_time") is not None
-    return days.source(has_day, has_time) == "partition"
 
 
 def facts_of(mapping: Mapping) -> LogFacts:

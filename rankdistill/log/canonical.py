@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,9 +42,16 @@ def evaluate(mapped: MappedField, raw: pa.RecordBatch) -> casts.Cast:
     sources = [casts.plain(raw.column(alias)) for alias in mapped.aliases]
     if column.hash_of is not None:
         keys = mix(*(xxh64(_hashable(source)) for source in sources))
-        absent = np.logical_and.reduce([missing(source) for source in sources])
+        absent = absent_parts(mapped, sources)
         return pa.array(keys.view(np.int64), mask=absent), None
     return casts.cast(mapped.kind, sources[0], column.unit)
+
+
+def absent_parts(mapped: MappedField, parts: list[pa.Array]) -> np.ndarray:
+    """bool [n]: the columns of a `hash_of` make no value. A user may lack a feature; a key of
+    which a part is null is no key."""
+    every = np.logical_or if mapped.name == "request_id" else np.logical_and
+    return every.reduce([missing(part) for part in parts])
 
 
 def missing(column: pa.Array) -> np.ndarray:
@@ -70,8 +78,7 @@ def canonical(mapping: Mapping, raw: pa.RecordBatch) -> Candidates:
             columns[name] = _based(
                 mapping, columns[name], name, stage if least <= EXPOSED else None, verdict, counts
             )
-    _check_scores(columns, stage, verdict)
-    _clear_unexposed(mapping, columns, stage, counts)
+    _check_scores(mapping, columns, stage, verdict)
     return Candidates(columns, stage, verdict, counts)
 
 
@@ -117,36 +124,34 @@ def _based(
     return pa.array(values, mask=None if present is None else ~present)
 
 
-def _check_scores(columns: dict[str, pa.Array], stage: np.ndarray, verdict: Verdict) -> None:
-    column = columns.get("teacher_score")
-    if column is None:
-        return
-    values = numbers(column, np.float64)
-    finite = np.isfinite(values)
-    if finite.all():
-        return
-    null = column.is_null().to_numpy(zero_copy_only=False)
-    verdict.against(np.isnan(values) & ~null, "score_nan")
-    verdict.against(np.isinf(values), "score_infinite")
-    verdict.against(null & (stage >= RANKED), "score_null")
-
-
-def _clear_unexposed(
-    mapping: Mapping, columns: dict[str, pa.Array], stage: np.ndarray, counts: dict[str, int]
+def _check_scores(
+    mapping: Mapping, columns: dict[str, pa.Array], stage: np.ndarray, verdict: Verdict
 ) -> None:
-    """Feedback is null where the item was not exposed; what was logged there is counted."""
-    if not knows_exposure(mapping):
-        return
-    for name in mapping.feedback_names:
-        if name not in columns:
+    for mapped in mapping.candidate:
+        if mapped.kind != "score":
             continue
-        hidden = stage < EXPOSED
-        values = numbers(columns[name], np.float64)
-        counts["feedback_without_exposure"] = counts.get("feedback_without_exposure", 0) + int(
-            (hidden & (values > 0)).sum()
-        )
-        keep = pa.array(~hidden | (values > 0))
-        columns[name] = pc.if_else(keep, columns[name], pa.scalar(None, columns[name].type))
+        column = columns[mapped.name]
+        values = numbers(column, np.float64)
+        if np.isfinite(values).all():
+            continue
+        null = column.is_null().to_numpy(zero_copy_only=False)
+        verdict.against(np.isnan(values) & ~null, "score_nan")
+        verdict.against(np.isinf(values), "score_infinite")
+        if mapped.name == "teacher_score":
+            verdict.against(null & (stage >= RANKED), "score_null")
+
+
+def clear_unexposed(mapping: Mapping, candidates: Candidates, counts: Counter[str]) -> None:
+    """Feedback is null where the item was not exposed; responses logged there are counted."""
+    hidden = candidates.stage < EXPOSED
+    if not knows_exposure(mapping) or not hidden.any():
+        return
+    unseen = np.zeros(len(hidden), dtype=bool)
+    for name in mapping.feedback_names:
+        column = candidates.columns[name]
+        unseen |= hidden & (numbers(column, np.float64) > 0)
+        candidates.columns[name] = pc.if_else(pa.array(hidden), None, column)
+    counts["feedback_without_exposure"] += int((unseen & candidates.verdict.passed).sum())
 
 
 def knows_exposure(mapping: Mapping) -> bool:
@@ -168,7 +173,7 @@ def _stage(
     if isinstance(rule, StageConstant):
         return np.full(size, STAGES[rule.stage], dtype=np.int8)
     if isinstance(rule, StageFromFlags):
-        stage = _stage_from_flags(mapping, rule, raw, columns)
+        stage = _stage_from_flags(mapping, rule, raw, columns, verdict)
     elif isinstance(rule, StageFromColumn):
         stage = _stage_from_column(mapping, rule, raw)
     else:
@@ -178,13 +183,18 @@ def _stage(
 
 
 def _stage_from_flags(
-    mapping: Mapping, rule: StageFromFlags, raw: pa.RecordBatch, columns: dict[str, pa.Array]
+    mapping: Mapping,
+    rule: StageFromFlags,
+    raw: pa.RecordBatch,
+    columns: dict[str, pa.Array],
+    verdict: Verdict,
 ) -> np.ndarray:
     stage = np.zeros(raw.num_rows, dtype=np.int8)
     substage = np.zeros(raw.num_rows, dtype=np.int8)
     for label, (alias,) in mapping.stage:  # furthest first
         name, flag = label.split(":", 1)
-        column, _ = casts.cast("number", raw.column(alias))
+        column, bad = casts.cast("flag", raw.column(alias))
+        verdict.against(bad, "value_unreadable")
         is_set = (stage == 0) & (np.nan_to_num(numbers(column, np.float64)) != 0)
         stage[is_set] = STAGES[name]
         substage[is_set] = rule.substages.get(flag, 0)
@@ -196,11 +206,16 @@ def _stage_from_flags(
 def _stage_from_column(mapping: Mapping, rule: StageFromColumn, raw: pa.RecordBatch) -> np.ndarray:
     (_, (alias,)) = mapping.stage[0]
     encoded = casts.plain(raw.column(alias)).dictionary_encode()
-    known = rule.values or {name: name for name in STAGES}
-    codes = [STAGES.get(known.get(str(v.as_py()), ""), 0) for v in encoded.dictionary]
+    known: dict[str, str] = dict(rule.values) or {name: name for name in STAGES}
+    codes = [STAGES.get(known.get(_name(v.as_py()), ""), 0) for v in encoded.dictionary]
     table = np.array([*codes, 0], dtype=np.int8)
     indices = encoded.indices.fill_null(len(codes)).to_numpy(zero_copy_only=False)
     return table[indices]
+
+
+def _name(value: object) -> str:
+    """A source value as the keys of stage.values name it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _stage_from_presence(columns: dict[str, pa.Array], size: int) -> np.ndarray:

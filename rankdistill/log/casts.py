@@ -12,10 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-TIME = pa.timestamp("us", tz="UTC")
-_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+from rankdistill.log.attempt import Cast, attempt, both, marked, stripped
+from rankdistill.log.times import TIME, time
 
-Cast = tuple[pa.Array, np.ndarray | None]
+__all__ = ["KINDS", "TIME", "Cast", "cast", "kind_fault", "plain", "portable"]
+
+# One less than int32 holds: ranks from 0 become ranks from 1.
+MAX_RANK = 2**31 - 2
+_FLOAT = r"(?i)^-?(\d+\.?\d*(e[+-]?\d+)?|\.\d+(e[+-]?\d+)?|nan|inf|infinity)$"
 
 
 def kind_fault(kind: str, found: pa.DataType, unit: str | None, *, text: bool) -> str | None:
@@ -31,14 +35,18 @@ def kind_fault(kind: str, found: pa.DataType, unit: str | None, *, text: bool) -
     if kind == "time":
         if is_int and unit is None:
             return "is a number: say its unit, {column: ..., unit: s | ms | us | ns}"
-        if not (is_int or is_text or pa.types.is_temporal(found)) or pa.types.is_time(found):
+        fits = is_int or is_text or pa.types.is_timestamp(found) or pa.types.is_date(found)
+        if not (fits or (is_number and unit is not None)):
             return "must be a timestamp, a date, a number with a unit, or ISO 8601 text"
     if kind == "text" and not (is_int or is_text or pa.types.is_date(found)):
         return "must be a string, an integer or a date"
-    if kind in ("rank", "score", "number") and not (is_number or (is_text and text)):
-        if kind == "number" and pa.types.is_boolean(found):
+    if kind == "stage" and not (is_int or is_text or pa.types.is_boolean(found)):
+        return "must be a string, an integer or a boolean to name the stage"
+    if kind in ("rank", "substage", "score", "number", "flag"):
+        if kind in ("number", "flag") and pa.types.is_boolean(found):
             return None
-        return "must be a number"
+        if not (is_number or (is_text and text)):
+            return "must be a number"
     return None
 
 
@@ -76,53 +84,16 @@ def _id(column: pa.Array, unit: str | None) -> Cast:
     return column.cast(pa.int64()), None
 
 
-def _time(column: pa.Array, unit: str | None) -> Cast:
-    kind = column.type
-    if pa.types.is_null(kind):
-        return column.cast(TIME), None
-    if pa.types.is_integer(kind):
-        return _from_epoch(column, unit or "us")
-    if pa.types.is_string(kind):
-        return _tried(column, _parse_time)
-    if pa.types.is_timestamp(kind) and kind.tz is None:
-        return _tried(column, lambda c: c.cast(pa.timestamp("us"), safe=False).cast(TIME))
-    if pa.types.is_date(kind):
-        return column.cast(pa.timestamp("us")).cast(TIME), None
-    return column.cast(TIME, safe=False), None
-
-
-def _from_epoch(column: pa.Array, unit: str) -> Cast:
-    per_second = _PER_SECOND[unit]
-    values = column.cast(pa.int64())
-    if per_second > 1_000_000:
-        micros = pc.divide(values, per_second // 1_000_000)
-        return micros.cast(TIME), None
-    factor = 1_000_000 // per_second
-    limit = (2**63 - 1) // factor
-    fits = pc.and_(pc.less_equal(values, limit), pc.greater_equal(values, -limit))
-    bad = pc.and_(values.is_valid(), pc.invert(fits))
-    micros = pc.multiply(pc.if_else(fits, values, None), factor)
-    return micros.cast(TIME), _mask(bad)
-
-
-def _parse_time(column: pa.Array) -> pa.Array:
-    """ISO 8601; without an offset it is UTC."""
-    has_offset = pc.match_substring_regex(column, r"(Z|[+-]\d\d:?\d\d)$")
-    zoned = pc.if_else(has_offset, column, None).cast(TIME)
-    local = pc.if_else(has_offset, None, column).cast(pa.timestamp("us")).cast(TIME)
-    return pc.coalesce(zoned, local)
-
-
 def _number(target: pa.DataType | None) -> Callable[[pa.Array, str | None], Cast]:
     def to_number(column: pa.Array, unit: str | None) -> Cast:
         kind = column.type
         if pa.types.is_boolean(kind):
             return column.cast(pa.int8()), None
         if pa.types.is_string(kind):
-            stripped = pc.utf8_trim_whitespace(column)
-            filled = pc.if_else(pc.equal(stripped, ""), None, stripped)
-            return _tried(filled, lambda c: c.cast(pa.float64()))
-        if target is None and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            return attempt(stripped(column), lambda c: c.cast(pa.float64()), _FLOAT)
+        if target is None and (
+            pa.types.is_signed_integer(kind) or kind.bit_width < 64 or pa.types.is_floating(kind)
+        ):
             return column.cast(portable(kind)), None
         return column.cast(pa.float64(), safe=False), None
 
@@ -136,19 +107,36 @@ def _rank(column: pa.Array, unit: str | None) -> Cast:
         column, bad = _number(pa.float64())(column, unit)
         values = column.to_numpy(zero_copy_only=False)
         present = ~np.isnan(values)
-        odd = present & ((values != np.floor(values)) | (np.abs(values) > 2**31 - 1))
+        odd = present & ((values != np.floor(values)) | (np.abs(values) > MAX_RANK))
         keep = present & ~odd
         whole = np.where(keep, values, 0).astype(np.int64)
         ranks = pa.array(whole, mask=~keep)
-        return ranks.cast(pa.int32()), _either(bad, odd)
-    if column.type in (pa.int8(), pa.int16(), pa.int32(), pa.uint8(), pa.uint16()):
+        return ranks.cast(pa.int32()), both(bad, odd if odd.any() else None)
+    if column.type in (pa.int8(), pa.int16(), pa.uint8(), pa.uint16()):
         return column.cast(pa.int32()), None
-    top = 2**31 - 1
-    wide = pc.or_(pc.greater(column, top), pc.less(column, -top))
+    wide = pc.greater(column, pa.scalar(MAX_RANK, column.type))
+    if pa.types.is_signed_integer(column.type):
+        wide = pc.or_(wide, pc.less(column, pa.scalar(-MAX_RANK, column.type)))
     if pc.any(wide).as_py():
-        bad = _mask(wide)
+        bad = marked(wide)
         column = pc.if_else(wide, None, column)
     return column.cast(pa.int32()), bad
+
+
+def _substage(column: pa.Array, unit: str | None) -> Cast:
+    ranks, bad = _rank(column, unit)
+    wide = marked(pc.greater(pc.abs(ranks), 127))
+    if wide is not None:
+        ranks, bad = pc.if_else(pa.array(wide), None, ranks), both(bad, wide)
+    return ranks, bad
+
+
+def _flag(column: pa.Array, unit: str | None) -> Cast:
+    """A number, not zero where the flag is set; in text also true and false."""
+    if pa.types.is_string(column.type):
+        column = pc.replace_substring_regex(column, r"(?i)^\s*true\s*$", "1")
+        column = pc.replace_substring_regex(column, r"(?i)^\s*false\s*$", "0")
+    return _number(None)(column, unit)
 
 
 def _any(column: pa.Array, unit: str | None) -> Cast:
@@ -160,6 +148,8 @@ def portable(kind: pa.DataType) -> pa.DataType:
     """The type that every engine and table format can hold: no unsigned, no half floats."""
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return pa.list_(portable(kind.value_type))
+    if pa.types.is_uint64(kind):
+        return pa.string()  # beyond int64 a number stays exact as text
     if pa.types.is_unsigned_integer(kind):
         return pa.int64()
     if pa.types.is_float16(kind):
@@ -175,40 +165,12 @@ def _text(column: pa.Array, unit: str | None) -> Cast:
     return column.cast(pa.string()), None
 
 
-def _tried(column: pa.Array, convert: Callable[[pa.Array], pa.Array]) -> Cast:
-    """`convert` the column; where that fails, value by value (distinct ones), marking failures."""
-    try:
-        return convert(column), None
-    except pa.ArrowInvalid:
-        pass
-    encoded = column.dictionary_encode()
-    good = []
-    for value in encoded.dictionary:
-        try:
-            good.append(convert(pa.array([value.as_py()], type=column.type)))
-        except pa.ArrowInvalid:
-            good.append(None)
-    kind = next((g.type for g in good if g is not None), None) or convert(column[:0]).type
-    values = pa.concat_arrays([pa.nulls(1, kind) if g is None else g for g in good])
-    cast_column = values.take(encoded.indices)
-    bad = pc.and_(column.is_valid(), cast_column.is_null())
-    return cast_column, _mask(bad)
-
-
-def _mask(condition: pa.Array) -> np.ndarray | None:
-    mask = condition.fill_null(False).to_numpy(zero_copy_only=False)
-    return mask if mask.any() else None
-
-
-def _either(a: np.ndarray | None, b: np.ndarray) -> np.ndarray | None:
-    both = b if a is None else a | b
-    return both if both.any() else None
-
-
 KINDS: dict[str, Callable[[pa.Array, str | None], Cast]] = {
     "id": _id,
-    "time": _time,
+    "time": time,
     "rank": _rank,
+    "substage": _substage,
+    "flag": _flag,
     "score": _number(pa.float64()),
     "number": _number(None),
     "text": _text,

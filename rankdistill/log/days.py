@@ -14,8 +14,10 @@ import pyarrow.compute as pc
 from pydantic import AfterValidator, Field, model_validator
 
 from rankdistill.config import Options
+from rankdistill.log.mapping import Mapping
 
 UNDATED = "undated"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DURATION = re.compile(r"(\d+)(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -98,6 +100,11 @@ class Days:
             return self.dt.source
         return "partition" if has_partition else "request_time" if has_time else "constant"
 
+    def is_partition(self, mapping: Mapping) -> bool:
+        """Whether dt is the log's own day column."""
+        has_time = mapping.request_field("request_time") is not None
+        return self.source(mapping.request_field("dt") is not None, has_time) == "partition"
+
     def dates(self, partition: pa.Array | None, times: pa.Array | None, size: int) -> pa.Array:
         """dt of each request, string [R]; null where its source is null."""
         rule = self.source(partition is not None, times is not None)
@@ -119,7 +126,7 @@ class Days:
         if self.split.valid_until is not None:
             edges.append(moment(self.split.valid_until))
         micros = times.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
-        bounds = [int(edge.timestamp() * 1_000_000) for edge in edges]
+        bounds = [(edge - _EPOCH) // timedelta(microseconds=1) for edge in edges]
         index = np.searchsorted(np.array(bounds), micros, side="right")
         names = pa.array(["train", "gap", "valid", "test"])
         return names.take(pa.array(index))

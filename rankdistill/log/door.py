@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rankdistill.hashing import U64, hash_rows, mix, splitmix64, xxh64
-from rankdistill.lists.batch import Lists, numbers, segment_sum
+from rankdistill.lists.batch import Lists, segment_sum
 from rankdistill.lists.group import Grouped
-from rankdistill.lists.order import text_order
 from rankdistill.log.arrange import arrange
-from rankdistill.log.canonical import Candidates, canonical, evaluate, missing
+from rankdistill.log.canonical import absent_parts, canonical, clear_unexposed, evaluate, missing
 from rankdistill.log.days import Days
+from rankdistill.log.duplicates import judge_duplicates
 from rankdistill.log.feedback import join_feedback
+from rankdistill.log.lookup import MappedField
 from rankdistill.log.mapping import Mapping
 from rankdistill.log.raw import Raw, raw_lists
 from rankdistill.log.reasons import SKIPPED, Verdict
@@ -40,7 +41,8 @@ class Admitted:
     """What the door made of one batch.
 
     counts: additive integers: rows_in = rows_used + sum of rejected.* + sum of skipped.*,
-        requests_in, requests_used, and findings that are reported, not repaired.
+        requests_in, requests_used, fates of the feedback table's rows (feedback.*), and
+        findings that are reported, not repaired. What was not found is not in it.
     """
 
     lists: Lists
@@ -62,32 +64,46 @@ def admit(grouped: Grouped, mapping: Mapping, days: Days, repeated: Sequence[int
     verdict = candidates.verdict
     request = np.repeat(np.arange(raw.requests.num_rows), np.diff(raw.offsets))
     if mapping.options.layout == "rows":
-        _judge_request_columns(raw, mapping, request, verdict)
+        _judge_request_columns(raw, mapping, days, request, verdict)
     requests = _requests(raw, mapping, days, verdict)
     _judge_requests(raw, requests, mapping, days, repeated)
-    if raw.verdict.code.any():
-        fault = raw.verdict.code[request]
-        verdict.code[(verdict.code == 0) & (fault != 0)] = fault[(verdict.code == 0) & (fault != 0)]
+    _leave_out(raw, requests, mapping, days, request, verdict)
     if raw.feedback is not None:
         assert raw.feedback_request is not None
+        counts["feedback.rows_in"] = raw.feedback.num_rows + raw.num_strays
+        counts["feedback.without_request"] = raw.num_strays
         join_feedback(mapping, raw.feedback, raw.feedback_request, candidates, request, counts)
-    _judge_duplicates(raw, candidates, request)
+    by_place = mapping.options.teacher_order == "list_order"
+    judge_duplicates(raw.candidates, candidates, request, by_place=by_place)
+    clear_unexposed(mapping, candidates, counts)
     lists = arrange(mapping, requests, candidates, request, counts)
-    return Admitted(
-        lists, _counted(counts, raw, verdict, lists), _rejected(raw, requests, verdict, request)
-    )
+    counts = _counted(counts, raw, verdict, lists)
+    return Admitted(lists, counts, _rejected(raw, requests, mapping, days, verdict, request))
+
+
+def repeat_key(request_id: pa.Array, dates: pa.Array | None) -> np.ndarray:
+    """What `repeated` holds of a request, uint64; dates where requests are told apart by day."""
+    key = xxh64(request_id)
+    return key if dates is None else mix(key, xxh64(dates))
+
+
+def _request_fields(mapping: Mapping, days: Days) -> list[MappedField]:
+    """The request's columns that are read; a day column that does not name the day is not."""
+    by_day = days.is_partition(mapping)
+    return [mapped for mapped in mapping.request if mapped.name != "dt" or by_day]
 
 
 def _judge_request_columns(
-    raw: Raw, mapping: Mapping, request: np.ndarray, verdict: Verdict
+    raw: Raw, mapping: Mapping, days: Days, request: np.ndarray, verdict: Verdict
 ) -> None:
     """Rows layout: request columns must be there, and alike in every row of a request."""
     for name in ("user_id", "request_time"):
         mapped = mapping.request_field(name)
         if mapped and mapped.aliases:
-            absent = [missing(raw.candidates.column(alias)) for alias in mapped.aliases]
-            verdict.against(np.logical_and.reduce(absent), f"{name}_missing")
-    aliases = {a for f in mapping.request for a in f.aliases} - set(mapping.group_aliases)
+            parts = [raw.candidates.column(alias) for alias in mapped.aliases]
+            verdict.against(absent_parts(mapped, parts), f"{name}_missing")
+    fields = _request_fields(mapping, days)
+    aliases = {a for f in fields for a in f.aliases} - set(mapping.group_aliases)
     same = request[1:] == request[:-1]
     for alias in sorted(aliases):
         column = raw.candidates.column(alias)
@@ -100,7 +116,12 @@ def _judge_request_columns(
 
 
 def _differs(a: pa.Array, b: pa.Array) -> np.ndarray:
+    """bool [n]; nulls are alike, and so are NaNs."""
+    if pa.types.is_nested(a.type):
+        return hash_rows(pa.record_batch([a], ["a"])) != hash_rows(pa.record_batch([b], ["a"]))
     differs = pc.not_equal(a, b)
+    if pa.types.is_floating(a.type):
+        differs = pc.and_(differs, pc.invert(pc.and_(pc.is_nan(a), pc.is_nan(b))))
     if differs.null_count:
         differs = pc.coalesce(differs, pc.not_equal(a.is_null(), b.is_null()))
     return differs.to_numpy(zero_copy_only=False)
@@ -122,7 +143,7 @@ def _requests(raw: Raw, mapping: Mapping, days: Days, verdict: Verdict) -> pa.Re
     if mapping.options.layout == "rows":
         rows = raw.candidates.take(pa.array(_first_passed(raw.offsets, verdict)))
     columns: dict[str, pa.Array] = {}
-    for mapped in mapping.request:
+    for mapped in _request_fields(mapping, days):
         columns[mapped.name], bad = evaluate(mapped, rows)
         raw.verdict.against(bad, "value_unreadable")
     size = rows.num_rows
@@ -138,12 +159,6 @@ def _requests(raw: Raw, mapping: Mapping, days: Days, verdict: Verdict) -> pa.Re
     return pa.RecordBatch.from_pydict({**ordered, **columns})
 
 
-def repeat_key(request_id: pa.Array, dates: pa.Array | None) -> np.ndarray:
-    """What `repeated` holds of a request, uint64; dates where requests are told apart by day."""
-    key = xxh64(request_id)
-    return key if dates is None else mix(key, xxh64(dates))
-
-
 def _judge_requests(
     raw: Raw,
     requests: pa.RecordBatch,
@@ -151,77 +166,63 @@ def _judge_requests(
     days: Days,
     repeated: Sequence[int],
 ) -> None:
-    verdict, options = raw.verdict, mapping.options
+    verdict, dates = raw.verdict, requests.column("dt")
     verdict.against(missing(requests.column("request_id")), "request_id_missing")
     for name in ("user_id", "request_time"):
         if mapping.request_field(name):
             verdict.against(missing(requests.column(name)), f"{name}_missing")
-    verdict.against(missing(requests.column("dt")), "dt_missing")
+    verdict.against(missing(dates), "dt_missing")
     if len(repeated):
-        has_day = mapping.request_field("dt") is not None
-        has_time = mapping.request_field("request_time") is not None
-        by_day = days.source(has_day, has_time) == "partition"
-        dates = requests.column("dt") if by_day else None
-        keys = repeat_key(requests.column("request_id"), dates)
+        by_day = dates if days.is_partition(mapping) else None
+        keys = repeat_key(requests.column("request_id"), by_day)
         verdict.against(np.isin(keys, np.array(repeated, dtype=U64)), "request_repeated")
-    if options.sample_requests < 1:
-        lot = splitmix64(xxh64(requests.column("request_id")) ^ _SAMPLE_PURPOSE)
-        verdict.against(lot >= U64(int(options.sample_requests * 2**64)), "not_sampled")
-    verdict.against(days.unwanted(requests.column("dt")), "other_dt")
 
 
-def _judge_duplicates(raw: Raw, candidates: Candidates, request: np.ndarray) -> None:
-    """Of rows with the same request and item one is used: furthest, best scored, best ranked."""
-    rows = _duplicate_rows(candidates, request)
-    if not len(rows):
-        return
-    columns, verdict = candidates.columns, candidates.verdict
-    picked = pa.array(rows)
-    items = text_order(columns["item_id"].take(picked))
-    content = hash_rows(raw.candidates.take(picked))
-    score, rank = (_float(columns, name, picked) for name in ("teacher_score", "rank"))
-    keys = [content, _last(rank), _last(-score), -candidates.stage[rows], items, request[rows]]
-    order = np.lexsort(keys)
-    rows, items, content = rows[order], items[order], content[order]
-    first = np.ones(len(rows), dtype=bool)
-    first[1:] = (items[1:] != items[:-1]) | (request[rows][1:] != request[rows][:-1])
-    winner = np.maximum.accumulate(np.where(first, np.arange(len(rows)), 0))
-    equal = content == content[winner]
-    losing = np.zeros(len(verdict.code), dtype=bool)
-    losing[rows[~first & equal]] = True
-    verdict.against(losing, "duplicate_equal")
-    losing[:] = False
-    losing[rows[~first & ~equal]] = True
-    verdict.against(losing, "duplicate_differing")
+def _leave_out(
+    raw: Raw,
+    requests: pa.RecordBatch,
+    mapping: Mapping,
+    days: Days,
+    request: np.ndarray,
+    verdict: Verdict,
+) -> None:
+    """Pass the requests' verdicts on to their rows; what was not asked for is no fault."""
+    share = mapping.options.sample_requests
+    if share < 1:
+        keys = requests.column("request_id")
+        undrawn = splitmix64(xxh64(keys) ^ _SAMPLE_PURPOSE) >= U64(int(share * 2**64))
+        undrawn &= ~missing(keys)
+        raw.verdict.excuse(undrawn, "not_sampled")
+        verdict.excuse(undrawn[request], "not_sampled")
+    if raw.verdict.code.any():
+        fault, free = raw.verdict.code[request], verdict.passed
+        verdict.code[free] = fault[free]
+    unwanted = days.unwanted(requests.column("dt"))
+    if unwanted is not None:
+        # A fault of another day must not appear in (and so replace) that day's rejects.
+        raw.verdict.excuse(unwanted, "other_dt")
+        own = _dates_of(raw, requests, mapping, days, request, np.arange(len(request)))
+        verdict.excuse(days.unwanted(own), "other_dt")
 
 
-def _duplicate_rows(candidates: Candidates, request: np.ndarray) -> np.ndarray:
-    """Passed rows whose (request, item) may occur twice, by a 64-bit hash."""
-    column = candidates.columns["item_id"]
-    if pa.types.is_integer(column.type):
-        items = numbers(column, np.int64).view(U64)
-    else:
-        items = xxh64(column)
-    key = splitmix64(items ^ splitmix64(request.astype(U64)))
-    if candidates.verdict.code.any():
-        key = key[candidates.verdict.passed]
-    ordered = np.sort(key)
-    twice = ordered[1:][ordered[1:] == ordered[:-1]]
-    if not len(twice):
-        return np.zeros(0, dtype=np.int64)
-    passed = np.flatnonzero(candidates.verdict.passed)
-    return passed[np.isin(key, twice)]
-
-
-def _float(columns: dict[str, pa.Array], name: str, rows: pa.Array) -> np.ndarray:
-    if name not in columns:
-        return np.full(len(rows), np.nan)
-    column = columns[name].take(rows).cast(pa.float64())
-    return numbers(column, np.float64)
-
-
-def _last(values: np.ndarray) -> np.ndarray:
-    return np.where(np.isnan(values), np.inf, values)
+def _dates_of(
+    raw: Raw,
+    requests: pa.RecordBatch,
+    mapping: Mapping,
+    days: Days,
+    request: np.ndarray,
+    rows: np.ndarray,
+) -> pa.Array:
+    """dt of single rows: in a rows log that of the row itself, whatever its request holds."""
+    if mapping.options.layout == "lists":
+        return requests.column("dt").take(pa.array(request[rows]))
+    own = raw.candidates.take(pa.array(rows))
+    columns = {
+        name: evaluate(mapped, own)[0]
+        for name in ("dt", "request_time")
+        if (mapped := mapping.request_field(name)) is not None
+    }
+    return days.dates(columns.get("dt"), columns.get("request_time"), len(rows))
 
 
 def _counted(counts: Counter[str], raw: Raw, verdict: Verdict, lists: Lists) -> Counter[str]:
@@ -234,11 +235,18 @@ def _counted(counts: Counter[str], raw: Raw, verdict: Verdict, lists: Lists) -> 
     counts["requests.list_empty"] += int(((np.diff(raw.offsets) == 0) & raw.verdict.passed).sum())
     set_aside = sum(n for name, n in counts.items() if name.startswith(("rejected.", "skipped.")))
     assert counts["rows_in"] == counts["rows_used"] + set_aside, "a row was lost at the door"
-    return counts
+    fates = sum(n for name, n in counts.items() if name.startswith("feedback."))
+    assert fates == 2 * counts["feedback.rows_in"], "a row of feedback was lost at the door"
+    return Counter({name: number for name, number in counts.items() if number})
 
 
 def _rejected(
-    raw: Raw, requests: pa.RecordBatch, verdict: Verdict, request: np.ndarray
+    raw: Raw,
+    requests: pa.RecordBatch,
+    mapping: Mapping,
+    days: Days,
+    verdict: Verdict,
+    request: np.ndarray,
 ) -> Rejected | None:
     rows = np.flatnonzero(verdict.rejected)
     if not len(rows):
@@ -249,5 +257,5 @@ def _rejected(
     for field in raw.requests.schema:
         if field.name not in columns and not pa.types.is_nested(field.type):
             columns[field.name] = raw.requests.column(field.name).take(owner)
-    batch = pa.RecordBatch.from_pydict(columns)
-    return Rejected(batch, verdict.code[rows], requests.column("dt").take(owner))
+    dates = _dates_of(raw, requests, mapping, days, request, rows)
+    return Rejected(pa.RecordBatch.from_pydict(columns), verdict.code[rows], dates)

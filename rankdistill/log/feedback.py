@@ -25,13 +25,12 @@ def join_feedback(
 
     rows: raw feedback rows with their request (int64, the batch's own numbering).
     request: the request of each candidate. Equal keys: the row with the largest values counts.
-    Rows without a key or a candidate are counted: feedback.<reason>.
+    Every row is counted as feedback.joined or under the reason why it is not.
     """
     _, key_field, *fields = mapping.feedback_fields
     items, _ = evaluate(key_field, rows)
     values = {}
     usable = ~missing(items)
-    counts["feedback.rows_in"] += rows.num_rows
     counts["feedback.item_id_missing"] += int((~usable).sum())
     for mapped in fields:
         values[mapped.name], bad = evaluate(mapped, rows)
@@ -40,7 +39,9 @@ def join_feedback(
             usable &= ~bad
     chosen = _one_per_key(items, values, rows_request, rows, np.flatnonzero(usable), counts)
     match = _matches(items, rows_request, chosen, candidates, request)
-    counts["feedback.without_candidate"] += len(chosen) - len(np.unique(match[match >= 0]))
+    num_joined = len(np.unique(match[match >= 0]))
+    counts["feedback.joined"] += num_joined
+    counts["feedback.without_candidate"] += len(chosen) - num_joined
     indices = pa.array(match, mask=match < 0)
     for name, column in values.items():
         candidates.columns[name] = column.take(indices)

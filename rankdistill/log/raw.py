@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,8 @@ class Raw:
 
     offsets: int64 [R + 1]. requests: R rows; rows layout: the first row of each request.
     candidates: N rows of source columns. verdict: against requests.
-    feedback: raw rows of the feedback table with the request (0 .. R-1) they belong to.
+    feedback: raw rows of the feedback table with the request (0 .. R-1) they belong to;
+    num_strays more rows belong to none.
     """
 
     offsets: np.ndarray
@@ -29,43 +30,47 @@ class Raw:
     verdict: Verdict
     feedback: pa.RecordBatch | None = None
     feedback_request: np.ndarray | None = None
+    num_strays: int = 0
 
 
 def raw_lists(grouped: Grouped, mapping: Mapping) -> Raw:
     """Split off feedback rows and, for a lists log, flatten the lists."""
+    if not mapping.feedback_fields:
+        return _raw(grouped, mapping)
     rows, offsets = grouped.rows, grouped.offsets
-    feedback = feedback_request = None
-    repeated = None
-    if mapping.feedback_fields:
-        is_feedback = rows.column(IS_FEEDBACK).to_numpy(zero_copy_only=False).astype(bool)
-        own = segment_sum(~is_feedback, offsets)
-        kept = own > 0  # feedback without any logged request is counted by the join
-        number = np.cumsum(kept) - 1
-        owner = np.repeat(np.where(kept, number, -1), np.diff(offsets))
-        feedback = rows.filter(pa.array(is_feedback))
-        feedback_request = owner[is_feedback]
-        rows = rows.filter(pa.array(~is_feedback))
-        offsets = np.concatenate([[0], np.cumsum(own[kept])])
+    is_feedback = rows.column(IS_FEEDBACK).to_numpy(zero_copy_only=False).astype(bool)
+    own = segment_sum(~is_feedback, offsets)
+    logged = own > 0
+    owner = np.repeat(np.where(logged, np.cumsum(logged) - 1, -1), np.diff(offsets))
+    log = Grouped(
+        rows.filter(pa.array(~is_feedback)),
+        np.concatenate([[0], np.cumsum(own[logged])]).astype(np.int64),
+    )
+    if mapping.options.layout == "lists":
+        # A request id in several rows is refused whole, so its feedback goes with its first row.
+        owner = np.where(owner < 0, -1, log.offsets[owner])
+    matched = is_feedback & (owner >= 0)
+    return replace(
+        _raw(log, mapping),
+        feedback=rows.filter(pa.array(matched)),
+        feedback_request=owner[matched],
+        num_strays=int((is_feedback & (owner < 0)).sum()),
+    )
+
+
+def _raw(grouped: Grouped, mapping: Mapping) -> Raw:
+    rows, offsets = grouped.rows, grouped.offsets
     if mapping.options.layout == "rows":
         requests = rows.take(pa.array(offsets[:-1]))
-        return Raw(offsets, requests, rows, Verdict(len(offsets) - 1), feedback, feedback_request)
-    repeated = np.repeat(np.diff(offsets) > 1, np.diff(offsets))
-    if feedback_request is not None:
-        # A request id in several rows is refused whole, so its feedback goes with its first row.
-        feedback_request = np.where(feedback_request < 0, -1, offsets[feedback_request])
-    return _flattened(rows, mapping, repeated, feedback, feedback_request)
-
-
-def _flattened(
-    rows: pa.RecordBatch,
-    mapping: Mapping,
-    repeated: np.ndarray,
-    feedback: pa.RecordBatch | None,
-    feedback_request: np.ndarray | None,
-) -> Raw:
+        return Raw(offsets, requests, rows, Verdict(len(offsets) - 1))
     verdict = Verdict(rows.num_rows)
-    verdict.against(repeated, "request_repeated")
-    aliases = _list_aliases(mapping, rows)
+    verdict.against(np.repeat(np.diff(offsets) > 1, np.diff(offsets)), "request_repeated")
+    return _flattened(rows, mapping, verdict)
+
+
+def _flattened(rows: pa.RecordBatch, mapping: Mapping, verdict: Verdict) -> Raw:
+    """A row per element of the lists, which are brought to the longest of their request."""
+    aliases = _list_aliases(mapping)
     lists = {alias: _list_column(rows.column(alias)) for alias in aliases}
     lengths = np.vstack([_lengths(column) for column in lists.values()])
     longest = lengths.max(axis=0) if rows.num_rows else np.zeros(0, dtype=np.int64)
@@ -76,11 +81,11 @@ def _flattened(
         for (alias, column), own in zip(lists.items(), lengths, strict=True)
     }
     candidates = pa.RecordBatch.from_pydict(flat)
-    _against_null_elements(mapping, candidates, offsets, longest, lengths, verdict)
-    return Raw(offsets, rows, candidates, verdict, feedback, feedback_request)
+    _against_null_elements(mapping, candidates, offsets, verdict)
+    return Raw(offsets, rows, candidates, verdict)
 
 
-def _list_aliases(mapping: Mapping, rows: pa.RecordBatch) -> list[str]:
+def _list_aliases(mapping: Mapping) -> list[str]:
     """Aliases of candidate columns: fields and stage sources that are lists."""
     own = [a for f in mapping.candidate for a in f.aliases]
     stage = [a for _, found in mapping.stage for a in found]
@@ -111,12 +116,7 @@ def _flat(column: pa.Array, own: np.ndarray, longest: np.ndarray) -> pa.Array:
 
 
 def _against_null_elements(
-    mapping: Mapping,
-    candidates: pa.RecordBatch,
-    offsets: np.ndarray,
-    longest: np.ndarray,
-    lengths: np.ndarray,
-    verdict: Verdict,
+    mapping: Mapping, candidates: pa.RecordBatch, offsets: np.ndarray, verdict: Verdict
 ) -> None:
     item = mapping.candidate_field("item_id")
     assert item is not None

@@ -13,8 +13,8 @@ REASONS = {
     "value_unreadable": "a value cannot be read as the type its column needs",
     "stage_unknown": "no stage flag is set, or the stage value is not in the map",
     "rank_below_base": "a rank or position lies below rank_base",
-    "score_nan": "teacher_score is NaN",
-    "score_infinite": "teacher_score is infinite",
+    "score_nan": "teacher_score or another score is NaN",
+    "score_infinite": "teacher_score or another score is infinite",
     "score_null": "teacher_score is null although the fine ranker processed the item",
     "request_conflict": "the request's columns differ between its rows",
     "request_repeated": "the request id occurs in more than one row of a lists log",
@@ -43,6 +43,12 @@ class Verdict:
         """Hold `reason` against the rows of `mask` that have none yet."""
         if mask is not None and mask.any():
             self.code[mask & (self.code == 0)] = CODES[reason]
+
+    def excuse(self, mask: np.ndarray | None, reason: str) -> None:
+        """Leave out the rows of `mask` for a reason of SKIPPED, whatever else is against them."""
+        assert reason in SKIPPED
+        if mask is not None:
+            self.code[mask] = CODES[reason]
 
     @property
     def passed(self) -> np.ndarray:

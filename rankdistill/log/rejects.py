@@ -1,8 +1,10 @@
-"""A capped sample of the rows set aside: per reason those with the lowest hashes."""
+"""A capped sample of the rows set aside: per reason those with the lowest hashes.
+
+Equal rows are kept once; how many there were is in the counts, which are exact.
+"""
 
 from __future__ import annotations
 
-import heapq
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -42,8 +44,8 @@ class RejectSample:
         hashes = hash_rows(rejected.rows).view(np.int64)
         for code in np.unique(rejected.code):
             rows = np.flatnonzero(rejected.code == code)
-            if len(rows) > ROWS_PER_REASON:
-                rows = rows[np.argpartition(hashes[rows], ROWS_PER_REASON)[:ROWS_PER_REASON]]
+            _, distinct = np.unique(hashes[rows], return_index=True)
+            rows = rows[distinct[:ROWS_PER_REASON]]
             entries = _entries(rejected, mapping, rows, hashes)
             self._keep(NAMES[code], entries)
 
@@ -74,15 +76,15 @@ class RejectSample:
             yield dt, pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
 
     def _keep(self, reason: str, entries: list[Entry]) -> None:
-        both = self._kept.get(reason, []) + entries
-        self._kept[reason] = heapq.nsmallest(ROWS_PER_REASON, both, key=lambda e: (e[0], e[3]))
+        by_hash = {entry[0]: entry for entry in self._kept.get(reason, []) + entries}
+        self._kept[reason] = [by_hash[key] for key in sorted(by_hash)[:ROWS_PER_REASON]]
 
 
 def _entries(
     rejected: Rejected, mapping: Mapping, rows: np.ndarray, hashes: np.ndarray
 ) -> list[Entry]:
     picked = pa.array(rows)
-    values = rejected.rows.take(picked).to_pylist()
+    values = _plain(rejected.rows.take(picked)).to_pylist()
     dates = rejected.dt.take(picked).to_pylist()
     item = mapping.candidate_field("item_id")
     request_key = mapping.group_aliases[0] if mapping.group_aliases else ""
@@ -93,6 +95,15 @@ def _entries(
         ids = (_text(value.get(request_key)), _text(value.get(item_key)))
         entries.append([int(hashes[row]), *ids, text[:MAX_ROW_CHARS], dt or UNDATED])
     return entries
+
+
+def _plain(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Times as text: not every moment is one that Python knows."""
+    columns = [
+        column.cast(pa.string()) if pa.types.is_temporal(column.type) else column
+        for column in rows.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=rows.schema.names)
 
 
 def _named(mapping: Mapping, row: dict[str, Any]) -> dict[str, Any]:

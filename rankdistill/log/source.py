@@ -24,7 +24,11 @@ class Column(Options):
     column: str | None = Field(None, description="source column; a.b is a field of a struct")
     name: str | None = Field(None, description="source column whose name is taken literally")
     constant: Scalar | None = Field(None, description="the same value in every row")
-    hash_of: list[str] | None = Field(None, description="a 64-bit hash of these source columns")
+    hash_of: list[str] | None = Field(
+        None,
+        description="a 64-bit hash of these source columns; null where all of them are "
+        "(request_id: any of them)",
+    )
     unit: Unit | None = Field(None, description="unit of a time given as a number")
 
     @model_validator(mode="after")
@@ -93,7 +97,24 @@ class StageFromFlags(Options):
 
     kind: Literal["flags"] = Field("flags", alias="from")
     flags: dict[Stage, str | list[str]]
-    substages: dict[str, int] = Field({}, description="flag column -> substage it marks")
+    substages: dict[str, Annotated[int, Field(ge=0, le=127)]] = Field(
+        {}, description="flag column -> substage it marks"
+    )
+
+    @model_validator(mode="after")
+    def _known_flags(self) -> StageFromFlags:
+        flags = [
+            f
+            for named in self.flags.values()
+            for f in ([named] if isinstance(named, str) else named)
+        ]
+        if not flags:
+            raise ValueError("flags names no column")
+        if unknown := sorted(set(self.substages) - set(flags)):
+            raise ValueError(
+                f"substages: {', '.join(unknown)} is no flag; known are {', '.join(flags)}"
+            )
+        return self
 
 
 class StageFromColumn(Options):
@@ -148,7 +169,9 @@ class TableSource(Options):
     path: str | list[str] | None = Field(None, description="file, folder, glob, or several")
     table: str | None = Field(None, description="catalogue table db.name (spark)")
     format: Format = "parquet"
-    delimiter: str | None = Field(None, description="csv: default a comma; tsv: a tab")
+    delimiter: str | None = Field(
+        None, min_length=1, max_length=1, description="csv: default a comma; tsv: a tab"
+    )
     header: bool = Field(True, description="csv, tsv: the first line names the columns")
     names: list[str] | None = Field(None, description="csv, tsv, trec: column names to use")
     on_corrupt: Literal["fail", "skip"] = Field(

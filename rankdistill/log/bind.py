@@ -1,0 +1,254 @@
+"""Column options against a source's schema: a `Mapping`, or every fault that stands in its way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+
+from rankdistill.errors import ConfigError, InputError, UserError, UserErrors, closest
+from rankdistill.log.casts import cast
+from rankdistill.log.lookup import Lookup, MappedField
+from rankdistill.log.mapping import (
+    CANDIDATE_FIELDS,
+    ORDER_NEEDS,
+    OWN_NAMES,
+    REQUEST_FIELDS,
+    Groups,
+    Mapping,
+)
+from rankdistill.log.source import (
+    Column,
+    Columns,
+    FeedbackSource,
+    LogOptions,
+    StageFromColumn,
+    StageFromFlags,
+)
+
+RESERVED = ("split", "stage", "source", "probability")
+FURTHEST_FIRST = ("exposed", "reranked", "ranked", "preranked", "recalled")
+
+
+def bind(
+    options: LogOptions,
+    schema: pa.Schema,
+    feedback: pa.Schema | None = None,
+    day_column: str | None = None,
+) -> Mapping:
+    """The mapping of `options` over a source with `schema`.
+
+    day_column: the source's own partition column for days, mapped to dt where dt is not.
+
+    Raises UserErrors with every unknown column, every type that does not fit, and every
+    choice that the columns cannot support.
+    """
+    columns = _with_own_names(options, schema, day_column)
+    lookup = Lookup(options, schema)
+    for name in ("request_id", "item_id"):
+        if getattr(columns, name) is None:
+            lookup.missing(name)
+    request, candidate = _request_fields(lookup, columns), _candidate_fields(lookup, columns)
+    stage = _stage(lookup, options)
+    mapping = Mapping(
+        options, lookup.paths, tuple(request), tuple(candidate), stage, _groups(columns)
+    )
+    errors = lookup.errors
+    if options.feedback is not None:
+        assert feedback is not None
+        mapping, more = _with_feedback(mapping, options.feedback, lookup, feedback)
+        errors += more
+    errors += _clashes(mapping) + _unsupported(mapping)
+    if errors:
+        raise UserErrors(errors)
+    return mapping
+
+
+def _with_own_names(options: LogOptions, schema: pa.Schema, day_column: str | None) -> Columns:
+    """The column options, completed by columns that carry our names (generic) and by the day.
+
+    A name that is configured as null stays out.
+    """
+    columns = options.columns
+    own = {}
+    if options.preset == "generic":
+        own = {name: Column(name=name) for name in OWN_NAMES if name in schema.names}
+    if day_column is not None:
+        own["dt"] = Column(name=day_column)
+    left_out = columns.model_fields_set
+    return columns.model_copy(update={k: v for k, v in own.items() if k not in left_out})
+
+
+def _request_fields(lookup: Lookup, columns: Columns) -> list[MappedField]:
+    fields = [
+        lookup.field(name, kind, column, f"columns.{name}")
+        for name, kind in REQUEST_FIELDS.items()
+        if (column := getattr(columns, name)) is not None
+    ]
+    for name, column in columns.request.items():
+        fields.append(lookup.field(name, "any", column, f"columns.request.{name}"))
+    return fields
+
+
+def _candidate_fields(lookup: Lookup, columns: Columns) -> list[MappedField]:
+    found = [
+        (name, kind, column, name)
+        for name, kind in CANDIDATE_FIELDS.items()
+        if (column := getattr(columns, name)) is not None
+    ]
+    for name, column in columns.teacher_scores.items():
+        found.append((f"teacher_score_{name}", "score", column, f"teacher_scores.{name}"))
+    found += [(name, "any", column, f"item.{name}") for name, column in columns.item.items()]
+    for name, column in columns.feedback.items():
+        found.append((name, "number", column, f"feedback.{name}"))
+    return [
+        lookup.field(name, kind, column, f"columns.{place}", listed=lookup.lists)
+        for name, kind, column, place in found
+    ]
+
+
+def _groups(columns: Columns) -> Groups:
+    channel = ("recall_channel",) if columns.recall_channel is not None else ()
+    scores = tuple(f"teacher_score_{name}" for name in columns.teacher_scores)
+    return {
+        "request": tuple(columns.request),
+        "item": (*channel, *scores, *columns.item),
+        "feedback": tuple(columns.feedback),
+    }
+
+
+def _stage(lookup: Lookup, options: LogOptions) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    rule = options.stage
+    if isinstance(rule, StageFromColumn):
+        column = Column(column=rule.column)
+        found = lookup.field("stage", "stage", column, "stage.column", listed=lookup.lists)
+        return (("column", found.aliases),)
+    if not isinstance(rule, StageFromFlags):
+        return ()
+    stages = []
+    for stage in FURTHEST_FIRST:
+        flags = rule.flags.get(stage, [])  # type: ignore[call-overload]
+        for flag in [flags] if isinstance(flags, str) else flags:
+            place, column = f"stage.flags.{stage}", Column(column=flag)
+            found = lookup.field(stage, "flag", column, place, listed=lookup.lists)
+            stages.append((f"{stage}:{flag}", found.aliases))
+    return tuple(stages)
+
+
+def _with_feedback(
+    mapping: Mapping, source: FeedbackSource, log: Lookup, schema: pa.Schema
+) -> tuple[Mapping, list[UserError]]:
+    """The mapping with the columns of a feedback table, and what is wrong with these."""
+    lookup, own = Lookup(source, schema, where="log.feedback", prefix="f"), source.columns
+    keys = [
+        lookup.field(name, "id", getattr(own, name), f"columns.{name}")
+        for name in ("request_id", "item_id")
+    ]
+    fields = [
+        lookup.field(name, "number", column, f"columns.feedback.{name}")
+        for name, column in own.feedback.items()
+    ]
+    if not lookup.errors and not log.errors:
+        lookup.errors += _unlike_keys(mapping, log, keys, lookup)
+    groups = {**mapping.groups, "feedback": (*mapping.feedback_names, *own.feedback)}
+    bound = replace(
+        mapping,
+        groups=groups,
+        feedback_fields=(*keys, *fields),
+        feedback_paths=lookup.paths,
+    )
+    return bound, lookup.errors
+
+
+def _unlike_keys(
+    mapping: Mapping, log: Lookup, keys: list[MappedField], feedback: Lookup
+) -> list[UserError]:
+    """Keys that cannot meet: 1 is not "1", and only one column can be grouped with another."""
+    request, item = mapping.request_field("request_id"), mapping.candidate_field("item_id")
+    assert request is not None
+    assert item is not None
+    faults: list[UserError] = []
+    if len(request.aliases) != 1 or len(keys[0].aliases) != 1:
+        faults.append(
+            ConfigError(
+                "E0105",
+                "a feedback table joins on one request_id column; hash_of cannot",
+                found=f"{request.place}, {keys[0].place}",
+                help="write the request id into both tables",
+            )
+        )
+    for mine, other in zip((request, item), keys, strict=True):
+        types = log.type_of(mine), feedback.type_of(other)
+        if log.lists and mine is item and types[0] is not None:
+            types = types[0].value_type, types[1]
+        if _alike(*types):
+            continue
+        faults.append(
+            InputError(
+                "E0304",
+                f'{mine.place} and {other.place} never meet: 1 is not "1"',
+                found=f"{types[0]} in the log, {types[1]} in the feedback table",
+                help="write both tables with ids of one type",
+            )
+        )
+    return faults
+
+
+def _alike(a: pa.DataType | None, b: pa.DataType | None) -> bool:
+    if a is None or b is None or pa.types.is_null(a) or pa.types.is_null(b):
+        return True
+    return cast("id", pa.nulls(0, a))[0].type == cast("id", pa.nulls(0, b))[0].type
+
+
+def _clashes(mapping: Mapping) -> list[UserError]:
+    faults: list[UserError] = []
+    seen: set[str] = set(RESERVED)
+    for mapped in (*mapping.request, *mapping.candidate, *mapping.feedback_fields[2:]):
+        if mapped.name in seen:
+            faults.append(
+                ConfigError(
+                    "E0103",
+                    f'the name "{mapped.name}" ({mapped.place}) is taken by another column',
+                    help="give it another name on the left side of the mapping",
+                )
+            )
+        seen.add(mapped.name)
+    return faults
+
+
+def _unsupported(mapping: Mapping) -> list[UserError]:
+    """Choices that the mapped columns cannot support."""
+    options = mapping.options
+    names = {f.name for f in mapping.candidate}
+    feedback = mapping.feedback_names
+    faults: list[UserError] = []
+    needed = ORDER_NEEDS.get(options.teacher_order)
+    if needed and needed not in names:
+        faults.append(
+            ConfigError(
+                "E0105",
+                f"log.teacher_order: {options.teacher_order} needs log.columns.{needed}",
+                found=", ".join(sorted(names)),
+                help=f"map it, or choose another teacher_order: --set log.columns.{needed}=COLUMN",
+            )
+        )
+    if options.teacher_order == "rank" and not names & {"rank", "teacher_score"}:
+        faults.append(
+            ConfigError(
+                "E0105",
+                "log.teacher_order: rank needs log.columns.rank or log.columns.teacher_score",
+                found=", ".join(sorted(names)),
+                help="or choose teacher_order: rerank, position or list_order",
+            )
+        )
+    for name in sorted(set(options.response) - set(feedback)):
+        near = closest(name, feedback)
+        faults.append(
+            ConfigError(
+                "E0102",
+                f'log.response names "{name}", which is no feedback column',
+                found=", ".join(feedback) or "no feedback is mapped",
+                help=f'did you mean "{near}"?' if near else "map it under log.columns.feedback",
+            )
+        )
+    return faults

@@ -1,0 +1,73 @@
+"""Rows of one request and one item: which of them is used."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from rankdistill.hashing import U64, hash_rows, splitmix64, xxh64
+from rankdistill.lists.batch import numbers
+from rankdistill.lists.order import text_order
+from rankdistill.log.canonical import Candidates
+
+
+def judge_duplicates(
+    raw: pa.RecordBatch, candidates: Candidates, request: np.ndarray, *, by_place: bool
+) -> None:
+    """Of rows with the same request and item one is used: furthest, best scored, best ranked.
+
+    raw: the candidates' source rows; where these are equal, so is what is made of them.
+    by_place: the place in the list is the rank.
+    """
+    rows = _candidate_rows(candidates, request)
+    if not len(rows):
+        return
+    columns, verdict = candidates.columns, candidates.verdict
+    picked = pa.array(rows)
+    items = text_order(columns["item_id"].take(picked))
+    content = hash_rows(raw.take(picked))
+    score, rank = (_float(columns, name, picked) for name in ("teacher_score", "rank"))
+    if by_place:
+        rank = rows.astype(np.float64)
+    keys = [content, _last(rank), _last(-score), -candidates.stage[rows], items, request[rows]]
+    order = np.lexsort(keys)
+    rows, items, content = rows[order], items[order], content[order]
+    first = np.ones(len(rows), dtype=bool)
+    first[1:] = (items[1:] != items[:-1]) | (request[rows][1:] != request[rows][:-1])
+    winner = np.maximum.accumulate(np.where(first, np.arange(len(rows)), 0))
+    equal = content == content[winner]
+    for losers, reason in (
+        (rows[~first & equal], "duplicate_equal"),
+        (rows[~first & ~equal], "duplicate_differing"),
+    ):
+        losing = np.zeros(len(verdict.code), dtype=bool)
+        losing[losers] = True
+        verdict.against(losing, reason)
+
+
+def _candidate_rows(candidates: Candidates, request: np.ndarray) -> np.ndarray:
+    """Passed rows whose (request, item) may occur twice, by a 64-bit hash."""
+    column = candidates.columns["item_id"]
+    if pa.types.is_integer(column.type):
+        items = numbers(column, np.int64).view(U64)
+    else:
+        items = xxh64(column)
+    key = splitmix64(items ^ splitmix64(request.astype(U64)))
+    if candidates.verdict.code.any():
+        key = key[candidates.verdict.passed]
+    ordered = np.sort(key)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(twice):
+        return np.zeros(0, dtype=np.int64)
+    passed = np.flatnonzero(candidates.verdict.passed)
+    return passed[np.isin(key, twice)]
+
+
+def _float(columns: dict[str, pa.Array], name: str, rows: pa.Array) -> np.ndarray:
+    if name not in columns:
+        return np.full(len(rows), np.nan)
+    return numbers(columns[name].take(rows).cast(pa.float64()), np.float64)
+
+
+def _last(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(values), np.inf, values)

@@ -1,0 +1,171 @@
+"""Columns looked up in a source's schema: aliases for what is found, errors for what is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from rankdistill.errors import ConfigError, InputError, UserError, closest
+from rankdistill.log.casts import cast, kind_fault
+from rankdistill.log.source import Column, LogOptions, TableSource
+
+TEXT_FORMATS = ("csv", "tsv", "trec")
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MappedField:
+    """One canonical column: its kind of cast and the aliases it reads."""
+
+    name: str
+    kind: str
+    column: Column
+    aliases: tuple[str, ...]
+    place: str
+
+
+class Lookup:
+    """Gives each source path an alias, prefix0, prefix1, ..., and collects what is wrong.
+
+    where: the block of the configuration that `options` are. lists: candidate columns must be
+    lists.
+    """
+
+    def __init__(
+        self, options: TableSource, schema: pa.Schema, *, where: str = "log", prefix: str = "s"
+    ) -> None:
+        self.options, self.schema, self.where, self.prefix = options, schema, where, prefix
+        self.lists = isinstance(options, LogOptions) and options.layout == "lists"
+        self.aliases: dict[Path, str] = {}
+        self.errors: list[UserError] = []
+
+    def field(
+        self, name: str, kind: str, column: Column, place: str, *, listed: bool = False
+    ) -> MappedField:
+        """The canonical column `name`, configured at `place`."""
+        if column.constant is not None:
+            self._check_constant(name, kind, column, place)
+        aliases = [self.alias(path, place) for path in column.paths()]
+        if None not in aliases:
+            self._check_types(kind, column, place, listed)
+        found = tuple(alias for alias in aliases if alias is not None)
+        return MappedField(name, kind, column, found, f"{self.where}.{place}")
+
+    def alias(self, path: Path, place: str) -> str | None:
+        """The alias of a path; None, and an error, where the source has no such column."""
+        path = self._literal(path)
+        if self.type_at(path) is None:
+            self.errors.append(self._unknown(path, place))
+            return None
+        return self.aliases.setdefault(path, f"{self.prefix}{len(self.aliases)}")
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        return {alias: path for path, alias in self.aliases.items()}
+
+    def type_of(self, mapped: MappedField) -> pa.DataType | None:
+        """The type of the one source column of a field; None where it has none or several."""
+        (alias,) = mapped.aliases if len(mapped.aliases) == 1 else (None,)
+        return None if alias is None else self.type_at(self.paths[alias])
+
+    def type_at(self, path: Path) -> pa.DataType | None:
+        """The type at `path`; inside a list of structs, the list of the field's type."""
+        if path[0] not in self.schema.names:
+            return None
+        kind, in_list = self.schema.field(path[0]).type, False
+        for part in path[1:]:
+            if is_list(kind):
+                kind, in_list = kind.value_type, True
+            if not pa.types.is_struct(kind) or kind.get_field_index(part) < 0:
+                return None
+            kind = kind.field(part).type
+        return pa.list_(kind) if in_list else kind
+
+    def missing(self, name: str) -> None:
+        """Say that a column which must be there is not mapped."""
+        near = closest(name, self.schema.names)
+        self.errors.append(
+            ConfigError(
+                "E0102",
+                f"{self.where}.columns.{name} is not mapped and the input has no such column",
+                found=self._known(),
+                help=f"--set {self.where}.columns.{name}={near or 'COLUMN'}",
+            )
+        )
+
+    def _literal(self, path: Path) -> Path:
+        """A name with dots is taken literally where the source has such a column."""
+        name = ".".join(path)
+        return (name,) if name in self.schema.names else path
+
+    def _check_types(self, kind: str, column: Column, place: str, listed: bool) -> None:
+        for path in column.paths():
+            found = self.type_at(self._literal(path))
+            assert found is not None
+            fault = None
+            if listed and not is_list(found):
+                fault = "must be a list in layout: lists"
+                help = f"set {self.where}.layout=rows if it has one row per request and item"
+            else:
+                inner = found.value_type if listed else found
+                text = self.options.format in TEXT_FORMATS
+                if not column.hash_of:
+                    fault = kind_fault(kind, inner, column.unit, text=text)
+                help = f"map another column, or --set {self.where}.{place}=null to leave it out"
+            if fault is not None:
+                said = f'column "{".".join(path)}" ({self.where}.{place}) {fault}'
+                self.errors.append(InputError("E0304", said, found=str(found), help=help))
+
+    def _check_constant(self, name: str, kind: str, column: Column, place: str) -> None:
+        fault = None
+        if name in ("request_id", "item_id"):
+            fault = "cannot be a constant: it tells rows apart"
+        else:
+            value = pa.array([column.constant])
+            fault = kind_fault(kind, value.type, column.unit, text=True)
+            if fault is None and cast(kind, value, column.unit)[1] is not None:
+                fault = "cannot be read as what it is mapped to"
+        if fault is not None:
+            self.errors.append(
+                ConfigError(
+                    "E0104",
+                    f"the constant of {self.where}.{place} {fault}",
+                    found=repr(column.constant),
+                    help="give another constant, or name a column",
+                )
+            )
+
+    def _unknown(self, path: Path, place: str) -> ConfigError:
+        name = ".".join(path)
+        near = closest(name, self._names())
+        hint = (
+            f'did you mean "{near}"?   --set {self.where}.{place}={near}'
+            if near
+            else f"map it: --set {self.where}.{place}=COLUMN"
+        )
+        return ConfigError(
+            "E0102",
+            f'column "{name}" ({self.where}.{place}) is not in the input',
+            found=self._known(),
+            help=hint,
+        )
+
+    def _names(self) -> list[str]:
+        """Columns, and the fields of structs (and of lists of structs) as a.b."""
+        names = []
+        for field in self.schema:
+            names.append(field.name)
+            kind = field.type.value_type if is_list(field.type) else field.type
+            if pa.types.is_struct(kind):
+                names += [f"{field.name}.{inner.name}" for inner in kind]
+        return names
+
+    def _known(self) -> str:
+        names = self.schema.names
+        return ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")
+
+
+def is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_list_view(kind)
