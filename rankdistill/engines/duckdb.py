@@ -5,22 +5,28 @@ from __future__ import annotations
 import os
 import queue
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.feather
 
 from rankdistill.engines.delivered import conform, delivered_schema
+from rankdistill.engines.duckdb_faults import FAULTS, OURS, first_line, told
 from rankdistill.engines.duckdb_options import DuckDbOptions
+from rankdistill.engines.feather import feather_table
 from rankdistill.engines.query import Progress, Query, Row, Work
 from rankdistill.engines.sql import conditions, feather_view, name, projection, relation
-from rankdistill.errors import ConfigError, InputError, ResourceError
-from rankdistill.lists.group import IS_FEEDBACK, Grouped, ungrouped, whole_requests
+from rankdistill.errors import ConfigError, InputError, UserError
+from rankdistill.lists.group import IS_FEEDBACK, Grouped, sized, ungrouped, whole_requests
 from rankdistill.log.files import Opened, open_files
 from rankdistill.log.source import TableSource
+
+# Rows that DuckDB hands over at once, of a rows log and of one with lists.
+MAX_ROWS, LIST_ROWS = 1_000_000, 8192
 
 
 class DuckDb:
@@ -49,29 +55,29 @@ class DuckDb:
         self._spill.cleanup()
 
     def open(self, options: TableSource) -> Opened:
-        """Files only; feather is read through memory maps registered as views."""
+        """Files only."""
         if options.table is not None:
             raise ConfigError(
                 "E0105",
                 f"the duckdb engine has no catalogue with a table {options.table}",
                 help="use --engine spark, or give path",
             )
-        opened = open_files(options)
-        if options.format == "feather":
-            self._connection.register(feather_view(opened), _feather_table(opened))
-        return opened
+        return open_files(options)
 
     def count(self, query: Query) -> tuple[int, int]:
+        self._register(query)
         where, values = conditions(query.where, query.log.schema)
         if query.log.num_rows is not None and not query.where:
             log = query.log.num_rows
         else:
-            log = self._one(f"SELECT count(*) FROM {relation(query.log)}{where}", values)
+            sql = f"SELECT count(*) FROM {relation(query.log)}{where}"
+            log = self._one(query, sql, values)
         if query.feedback is None:
             return log, 0
-        return log, self._one(f"SELECT count(*) FROM {relation(query.feedback)}", [])
+        return log, self._one(query, f"SELECT count(*) FROM {relation(query.feedback)}", [])
 
     def repeated(self, query: Query, keys: tuple[str, ...], limit: int) -> pa.Table:
+        self._register(query)
         columns = projection({key: query.paths[key] for key in keys}, query.log.schema)
         where, values = conditions(query.where, query.log.schema)
         names = ", ".join(name(key) for key in keys)
@@ -79,36 +85,51 @@ class DuckDb:
             f"SELECT {names} FROM (SELECT {columns} FROM {relation(query.log)}{where}) "
             f"GROUP BY {names} HAVING count(*) > 1 LIMIT {int(limit)}"
         )
-        return self._told(lambda: self._connection.sql(sql, params=values).to_arrow_table())
+        return self._told(query, lambda: self._connection.sql(sql, params=values).to_arrow_table())
 
     def explain(self, query: Query) -> str:
+        self._register(query)
         sql, values = self._sql(query)
         rows = self._connection.execute(f"EXPLAIN {sql}", values).fetchall()
         return "\n".join(text for _, text in rows)
 
     def run(self, query: Query, work: Work, progress: Progress) -> Iterator[Row]:
+        self._register(query)
         sql, values = self._sql(query)
-        size = self._options.batch_rows
-        found = self._told(lambda: self._connection.sql(sql, params=values))
-        reader = self._told(lambda: found.to_arrow_reader(min(size, DuckDbOptions().batch_rows)))
-        schema = delivered_schema(query)
-        batches = (conform(batch, schema) for batch in self._batches(reader))
+        size, schema = self._options.batch_rows, delivered_schema(query)
+        at_once = LIST_ROWS if any(map(pa.types.is_list, schema.types)) else MAX_ROWS
+        found = self._told(query, lambda: self._connection.sql(sql, params=values))
+        reader = self._told(query, lambda: found.to_arrow_reader(min(size, at_once)))
+        batches = (conform(batch, schema) for batch in self._batches(query, reader))
         if query.group:
             grouped = whole_requests(batches, query.group, size)
         else:
-            grouped = (ungrouped(piece) for batch in batches for piece in _pieces(batch, size))
+            grouped = map(ungrouped, sized(batches, size))
         yield from _in_threads(_reported(grouped, progress), work, self._threads)
 
-    def _batches(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    def _batches(self, query: Query, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         while True:
-            batch = self._told(lambda: next(reader, None))
+            batch = self._told(query, lambda: next(reader, None))
             if batch is None:
                 return
             yield batch
 
-    def _one(self, sql: str, values: list[Any]) -> int:
-        ((number,),) = self._told(lambda: self._connection.execute(sql, values).fetchall())
+    def _one(self, query: Query, sql: str, values: list[Any]) -> int:
+        ((number,),) = self._told(query, lambda: self._connection.execute(sql, values).fetchall())
         return int(number)
+
+    def _register(self, query: Query) -> None:
+        """Views of what feather files hold of the query's columns; they are read into memory."""
+        conditions = [condition.column for condition in query.where]
+        sources = [(query.log, query.paths), (query.feedback, query.feedback_paths or {})]
+        for source, paths in sources:
+            if source is None or source.options.format != "feather":
+                continue
+            wanted = {path[0] for path in paths.values()}
+            wanted |= {c if c in source.schema.names else c.split(".")[0] for c in conditions}
+            names = [name for name in source.schema.names if name in wanted]
+            table = self._told(query, partial(feather_table, source, names))
+            self._connection.register(feather_view(source), table)
 
     def _sql(self, query: Query) -> tuple[str, list[Any]]:
         where, values = conditions(query.where, query.log.schema)
@@ -132,63 +153,49 @@ class DuckDb:
         keys += [f"{name(a)} {'DESC' if down else 'ASC'} NULLS LAST" for a, down in query.order]
         return f"SELECT * FROM ({sql}) ORDER BY {', '.join(keys)}", values
 
-    def _told(self, call: Any) -> Any:
+    def _told(self, query: Query, call: Callable[[], Any]) -> Any:
         """`call()`, with DuckDB's faults as ours."""
         try:
             return call()
-        except duckdb.OutOfMemoryException as fault:
-            raise ResourceError(
-                "E0403",
-                "DuckDB ran out of memory",
-                found=_first_line(fault),
-                help="raise engine.memory_limit, or free disk for spilling",
-            ) from fault
-        except (
-            duckdb.InvalidInputException,
-            duckdb.IOException,
-            duckdb.ConversionException,
-            duckdb.SerializationException,
-            pa.ArrowException,
-            OSError,
-        ) as fault:
-            raise InputError(
-                "E0310",
-                "the log cannot be read to its end",
-                found=_first_line(fault),
-                help="write the file again; rankdistill validate names files that are damaged",
-            ) from fault
+        except (*OURS, UserError):
+            raise
+        except FAULTS as fault:
+            raise told(fault) or self._unreadable(query, fault) from fault
+
+    def _unreadable(self, query: Query, fault: BaseException) -> InputError:
+        where = self._damaged(query, str(fault))
+        return InputError(
+            "E0310",
+            f"{where or 'the log'} cannot be read to its end",
+            found=first_line(fault),
+            help="write the file again, or give the log without it",
+        )
+
+    def _damaged(self, query: Query, text: str) -> str | None:
+        """The file that a fault is about: the one it names, else the first that has one."""
+        sources = [(query.log, query.paths), (query.feedback, query.feedback_paths or {})]
+        files = [(s, p, file) for s, p in sources if s is not None for file in s.files]
+        for _, _, file in files:
+            if file.path in text:
+                return file.path
+        for source, paths, file in files:
+            if source.options.format == "feather":
+                continue
+            alone = relation(replace(source, files=(file,)))
+            try:
+                columns = projection(paths, source.schema)
+                reader = self._connection.sql(f"SELECT {columns} FROM {alone}").to_arrow_reader()
+                for _ in reader:
+                    pass
+            except FAULTS:
+                return file.path
+        return None
 
 
 def _reported(batches: Iterator[Grouped], progress: Progress) -> Iterator[Grouped]:
     for batch in batches:
         yield batch
         progress(batch.rows.num_rows)
-
-
-def _feather_table(opened: Opened) -> pa.Table:
-    """The files' columns and their partition values, memory-mapped."""
-    tables = []
-    for file in opened.files:
-        table = pyarrow.feather.read_table(file.path, memory_map=True)
-        for key, value in file.partition:
-            table = table.append_column(key, pa.repeat(pa.scalar(value, pa.string()), len(table)))
-        tables.append(table.select(opened.schema.names).cast(opened.schema))
-    return pa.concat_tables(tables)
-
-
-def _first_line(fault: BaseException) -> str:
-    text = str(fault).strip()
-    return text.splitlines()[0] if text else type(fault).__name__
-
-
-def _pieces(batch: pa.RecordBatch, size: int) -> Iterator[pa.RecordBatch]:
-    """Slices of a batch of list rows that hold about `size` candidates each."""
-    rows = max(1, min(batch.num_rows, 65_536))
-    elements = max((len(c.flatten()) for c in batch.columns if pa.types.is_list(c.type)), default=0)
-    if elements > size:
-        rows = max(1, batch.num_rows * size // elements)
-    for start in range(0, batch.num_rows, rows):
-        yield batch.slice(start, rows)
 
 
 def _in_threads(batches: Iterator[Grouped], work: Work, num_threads: int) -> Iterator[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from rankdistill.log.files import Opened
 from rankdistill.log.source import Condition
 
 TEXT_FORMATS = ("csv", "tsv")
+FILE = "file of the row"  # a column beside the source's own
+PLAIN = re.compile(r"[\w./: %,@-]*", re.ASCII)
 
 
 def name(identifier: str) -> str:
@@ -27,26 +30,45 @@ def text(value: str) -> str:
 
 
 def relation(source: Opened) -> str:
-    """The table function that reads the files of `source` under its logical column names."""
-    files = "[" + ", ".join(text(glob.escape(path)) for path in source.paths) + "]"
+    """The table that reads the files of `source` under its logical column names."""
+    if source.options.format == "feather":
+        return name(feather_view(source))
+    if not source.partition_names or _is_plain(source):
+        return _read(source, source.paths, hive=bool(source.partition_names))
+    by_value: dict[tuple[tuple[str, str | None], ...], list[str]] = {}
+    for file in source.files:
+        by_value.setdefault(file.partition, []).append(file.path)
+    own = [_column(field.name, source.schema) for field in _own(source)]
+    parts = []
+    for partition, paths in by_value.items():
+        values = [f"{_value(value)} AS {name(key)}" for key, value in partition]
+        read = _read(source, paths, hive=False)
+        parts.append(f"SELECT {', '.join([*own, *values])} FROM {read}")
+    return f"({' UNION ALL '.join(parts)})"
+
+
+def _is_plain(source: Opened) -> bool:
+    """Whether DuckDB reads the partition folders as we do: it stumbles over ? and = in values."""
+    values = [value for file in source.files for _, value in file.partition if value is not None]
+    return source.options.format != "trec" and all(PLAIN.fullmatch(value) for value in values)
+
+
+def _value(value: str | None) -> str:
+    return "CAST(NULL AS VARCHAR)" if value is None else text(value)
+
+
+def _read(source: Opened, paths: Sequence[str], *, hive: bool) -> str:
+    files = "[" + ", ".join(text(glob.escape(path)) for path in paths) + "]"
     kind = source.options.format
-    hive = "hive_partitioning = true, hive_types_autocast = false"
-    partition = hive if source.partition_names else "hive_partitioning = false"
+    by_folder = "hive_partitioning = true, hive_types_autocast = false"
+    partition = by_folder if hive else "hive_partitioning = false"
     if kind == "parquet":
         by_name = ", union_by_name = true" if source.widened else ""
         return f"read_parquet({files}, {partition}{by_name})"
     if kind in TEXT_FORMATS:
-        return _csv(source, files, partition)
+        return _csv(source, files, partition, source.partition_names if hive else ())
     if kind == "jsonl":
-        columns = ", ".join(
-            f"{text(field.name)}: {text(_type(field.type))}" for field in _own(source)
-        )
-        return (
-            f"read_json({files}, format = 'newline_delimited', columns = {{{columns}}}, "
-            f"{partition})"
-        )
-    if kind == "feather":
-        return name(feather_view(source))
+        return _json(source, files, partition, source.partition_names if hive else ())
     if kind == "trec":
         return _trec(source, files)
     raise ConfigError(
@@ -70,7 +92,8 @@ def projection(paths: dict[str, Path], schema: pa.Schema) -> str:
 
 def conditions(where: Sequence[Condition], schema: pa.Schema) -> tuple[str, list[Any]]:
     """(" WHERE ..." or "", values of its parameters)."""
-    parts, values = [], []
+    parts: list[str] = []
+    values: list[Any] = []
     for condition in where:
         kind = column_type(condition.column, schema)
         path = (
@@ -133,7 +156,7 @@ def _own(source: Opened) -> list[pa.Field]:
     return [field for field in source.schema if field.name not in source.partition_names]
 
 
-def _csv(source: Opened, files: str, partition: str) -> str:
+def _csv(source: Opened, files: str, partition: str, folders: Sequence[str]) -> str:
     options = source.options
     delimiter = options.delimiter or ("\t" if options.format == "tsv" else ",")
     own = _own(source)
@@ -147,23 +170,73 @@ def _csv(source: Opened, files: str, partition: str) -> str:
     renamed = ", ".join(
         f"c{i} AS {_column(field.name, source.schema)}" for i, field in enumerate(own)
     )
-    rest = "".join(f", {name(partition_name)}" for partition_name in source.partition_names)
+    rest = "".join(f", {name(folder)}" for folder in folders)
     return f"(SELECT {renamed}{rest} FROM {read})"
 
 
+def _json(source: Opened, files: str, partition: str, folders: Sequence[str]) -> str:
+    """Typed columns; a value of another type ends the query: DuckDB alone would cast it."""
+    own = _own(source)
+    columns = ", ".join(f"{text(field.name)}: 'JSON'" for field in own)
+    read = (
+        f"read_json({files}, format = 'newline_delimited', columns = {{{columns}}}, "
+        f"filename = {text(FILE)}, {partition})"
+    )
+    typed = [
+        f"{_strict(name(field.name), field.type, field.name)} AS {name(field.name)}"
+        for field in own
+    ]
+    return f"(SELECT {', '.join([*typed, *map(name, folders)])} FROM {read})"
+
+
+def _strict(value: str, kind: pa.DataType, column: str, depth: int = 0) -> str:
+    """A JSON value as `kind`, or an error that names file and column."""
+    json_types: tuple[str, ...]
+    if pa.types.is_list(kind):
+        inner = _strict(f"x{depth}", kind.value_type, column, depth + 1)
+        json_types, read = ("ARRAY",), f"list_transform({value}::JSON[], lambda x{depth}: {inner})"
+    elif pa.types.is_struct(kind):
+        pointers = [(f, "/" + f.name.replace("~", "~0").replace("/", "~1")) for f in kind]
+        fields = [
+            f"{name(f.name)} := "
+            + _strict(f"json_extract({value}, {text(at)})", f.type, column, depth + 1)
+            for f, at in pointers
+        ]
+        json_types, read = ("OBJECT",), f"struct_pack({', '.join(fields)})"
+    elif pa.types.is_string(kind) or pa.types.is_null(kind):
+        json_types, read = ("VARCHAR",), f"json_extract_string({value}, '$')"
+    else:
+        json_types, read = _JSON_TYPES[kind], f"CAST({value} AS {_type(kind)})"
+    said = text(f': column "{column}" holds a ')
+    wrong = f"error({name(FILE)} || {said} || json_type({value}) || {text(f', not {kind}')})"
+    return (
+        f"CASE WHEN {value} IS NULL OR json_type({value}) = 'NULL' THEN NULL "
+        f"WHEN json_type({value}) IN ({', '.join(map(text, json_types))}) THEN {read} "
+        f"ELSE CAST({wrong} AS {_type(kind)}) END"
+    )
+
+
 def _trec(source: Opened, files: str) -> str:
-    """Fields are parted by any run of blanks; empty lines do not count."""
+    """Fields are parted by any run of blanks; empty lines do not count, others must be whole."""
+    names = [field.name for field in _own(source)]
+    trimmed, blanks = "trim(line, ' \t\r')", "'[ \t]+'"
     lines = (
-        "(SELECT regexp_split_to_array(trim(line, ' \t\r'), '[ \t]+') AS fields "
+        f"(SELECT regexp_split_to_array({trimmed}, {blanks}) AS fields, {name(FILE)} "
         f"FROM read_csv({files}, auto_detect = false, header = false, delim = '\x01', "
-        "quote = '', escape = '', columns = {'line': 'VARCHAR'}) WHERE trim(line, ' \t\r') <> '')"
+        f"quote = '', escape = '', columns = {{'line': 'VARCHAR'}}, filename = {text(FILE)}) "
+        f"WHERE {trimmed} <> '')"
     )
-    columns = ", ".join(
-        f"fields[{i}] AS {name(column)}" for i, column in enumerate(source.schema.names, start=1)
-    )
-    return f"(SELECT {columns} FROM {lines})"
+    wrong = f"error({name(FILE)} || ': a line has ' || len(fields) || ' fields, not {len(names)}')"
+    whole = f"CASE WHEN len(fields) = {len(names)} THEN fields ELSE CAST({wrong} AS VARCHAR[]) END"
+    columns = ", ".join(f"whole[{i}] AS {name(n)}" for i, n in enumerate(names, start=1))
+    return f"(SELECT {columns} FROM (SELECT {whole} AS whole FROM {lines}))"
 
 
+_JSON_TYPES = {
+    pa.int64(): ("BIGINT", "UBIGINT"),
+    pa.float64(): ("DOUBLE", "BIGINT", "UBIGINT"),
+    pa.bool_(): ("BOOLEAN",),
+}
 _TYPES = {
     pa.string(): "VARCHAR",
     pa.int64(): "BIGINT",

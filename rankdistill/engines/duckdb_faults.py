@@ -1,0 +1,37 @@
+"""What DuckDB raises, sorted by who can mend it."""
+
+from __future__ import annotations
+
+import duckdb
+import pyarrow as pa
+
+from rankdistill.errors import ResourceError
+
+# Of damaged pages DuckDB raises its base class and any other; faults of our SQL are ours.
+FAULTS = (duckdb.Error, pa.ArrowException, OSError)
+OURS = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
+
+
+def told(fault: BaseException) -> ResourceError | None:
+    """What the machine lacks; None where the fault lies in what was read."""
+    text = str(fault)
+    if "No space left" in text or "max_temp_directory_size" in text:
+        return ResourceError(
+            "E0402",
+            "the disk is full: a sort cannot spill",
+            found=first_line(fault),
+            help="free space, or set engine.temp_directory to a larger disk",
+        )
+    if isinstance(fault, duckdb.OutOfMemoryException):
+        return ResourceError(
+            "E0403",
+            "DuckDB ran out of memory",
+            found=first_line(fault),
+            help="raise engine.memory_limit, or free disk for spilling",
+        )
+    return None
+
+
+def first_line(fault: BaseException) -> str:
+    text = str(fault).strip()
+    return text.splitlines()[0] if text else type(fault).__name__
