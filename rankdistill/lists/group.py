@@ -35,29 +35,58 @@ def whole_requests(
     """Batches of a sorted stream, cut where the key changes; a request is never torn.
 
     A null key equals nothing: each of its rows is a request of its own.
-    max_rows bounds a batch unless one request alone is longer.
+    max_rows bounds a batch, in candidates, unless one request alone is longer.
     """
     held: list[pa.RecordBatch] = []
-    num_held = 0
+    num_held, enough = 0, max_rows
     for batch in batches:
         if batch.num_rows == 0:
             continue
         held.append(batch)
-        num_held += batch.num_rows
-        if num_held >= max_rows:
+        num_held += num_candidates(batch)
+        if num_held >= enough:
             joined = _joined(held)
             starts = request_starts(joined, keys)
             cut = int(starts[-1])
             if cut:
                 yield Grouped(joined.slice(0, cut), starts)
                 joined = joined.slice(cut)
-            held, num_held = [joined], joined.num_rows
+            held, num_held = [joined], num_candidates(joined)
             # A request longer than a batch: wait for twice as much before looking again.
-            max_rows = max(max_rows, 2 * num_held) if not cut else max_rows
+            enough = max_rows if cut else max(max_rows, 2 * num_held)
     if num_held:
         joined = _joined(held)
         starts = request_starts(joined, keys)
         yield Grouped(joined, np.append(starts, joined.num_rows))
+
+
+def sized(batches: Iterable[pa.RecordBatch], max_rows: int) -> Iterator[pa.RecordBatch]:
+    """Rows of a lists log in batches of about max_rows candidates."""
+    held: list[pa.RecordBatch] = []
+    num_held = 0
+    for batch in batches:
+        for piece in _pieces(batch, max_rows):
+            size = num_candidates(piece)
+            if held and num_held + size > max_rows:
+                yield _joined(held)
+                held, num_held = [], 0
+            held.append(piece)
+            num_held += size
+    if held:
+        yield _joined(held)
+
+
+def num_candidates(batch: pa.RecordBatch) -> int:
+    """Rows, or the elements of the longest list column."""
+    lists = [len(c.flatten()) for c in batch.columns if pa.types.is_list(c.type)]
+    return max([batch.num_rows, *lists])
+
+
+def _pieces(batch: pa.RecordBatch, max_rows: int) -> Iterator[pa.RecordBatch]:
+    size = num_candidates(batch)
+    rows = max(1, batch.num_rows * max_rows // size) if size > max_rows else batch.num_rows
+    for start in range(0, batch.num_rows, max(1, rows)):
+        yield batch.slice(start, rows)
 
 
 def request_starts(rows: pa.RecordBatch, keys: tuple[str, ...]) -> np.ndarray:

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from rankdistill.errors import ConfigError, InputError, UserError, UserErrors, closest
 from rankdistill.log.casts import cast
+from rankdistill.log.conditions import check_conditions
 from rankdistill.log.lookup import Lookup, MappedField
 from rankdistill.log.mapping import (
     CANDIDATE_FIELDS,
@@ -54,6 +55,7 @@ def bind(
         options, lookup.paths, tuple(request), tuple(candidate), stage, _groups(columns)
     )
     errors = lookup.errors
+    errors += check_conditions(options.where, lookup)
     if options.feedback is not None:
         assert feedback is not None
         mapping, more = _with_feedback(mapping, options.feedback, lookup, feedback)

@@ -6,23 +6,21 @@ strings until `log.casts`, hive partition values are strings.
 
 from __future__ import annotations
 
-import csv
 import glob
-import gzip
 import hashlib
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.ipc
-import pyarrow.parquet as pq
 
-from rankdistill.errors import InputError, UserError, UserErrors
-from rankdistill.log.json_schema import infer_json_schema
+from rankdistill.errors import InputError, UserErrors
+from rankdistill.log.formats import TREC_NAMES, look_into, unreadable
+from rankdistill.log.json_schema import merged
 from rankdistill.log.source import TableSource
+
+__all__ = ["NULL_PARTITION", "TREC_NAMES", "LogFile", "Opened", "fingerprint", "open_files"]
 
 SUFFIXES = {
     "parquet": (".parquet", ".pq"),
@@ -33,7 +31,7 @@ SUFFIXES = {
     "trec": (".run", ".trec", ".qrels", ".txt", ".gz"),
     "orc": (".orc",),
 }
-TREC_NAMES = ["query", "q0", "doc", "rank", "score", "tag"]
+BY_PLACE = ("csv", "tsv", "trec")  # columns are told apart by where they stand
 DAY_NAMES = ("dt", "ds", "date", "day")
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
@@ -100,16 +98,15 @@ def open_files(options: TableSource) -> Opened:
     files, schemas, skipped, faults = [], [], [], []
     for path, base in found:
         try:
-            schema, num_rows = _look_into(path, options)
+            schema, num_rows = look_into(path, options)
+            size, mtime_ns = _stat(path, options)
         except InputError as fault:
-            if options.on_corrupt == "skip":
+            if options.on_corrupt == "skip" and fault.code == "E0310":
                 skipped.append((path, fault.message))
             else:
                 faults.append(fault)
             continue
-        stat = Path(path).stat()
-        partition = _partition(path, base)
-        files.append(LogFile(path, stat.st_size, stat.st_mtime_ns, partition, num_rows))
+        files.append(LogFile(path, size, mtime_ns, _partition(path, base), num_rows))
         schemas.append(schema)
     if faults:
         raise UserErrors(faults[:20])
@@ -117,9 +114,17 @@ def open_files(options: TableSource) -> Opened:
         raise InputError(
             "E0310", "no file of the log can be read", found="; ".join(m for _, m in skipped[:5])
         )
-    schema, widened = _agreed(files, schemas)
+    schema, widened = _agreed(options, files, schemas)
     _check_case(schema, files[0].path)
     return Opened(options, tuple(files), schema, tuple(skipped), widened)
+
+
+def _stat(path: str, options: TableSource) -> tuple[int, int]:
+    try:
+        stat = Path(path).stat()
+    except OSError as fault:
+        raise unreadable(path, options.format, str(fault)) from fault
+    return stat.st_size, stat.st_mtime_ns
 
 
 def list_files(options: TableSource) -> list[tuple[str, str]]:
@@ -178,129 +183,45 @@ def _partition(path: str, base: str) -> tuple[tuple[str, str | None], ...]:
     return tuple((k, None if v == NULL_PARTITION else unquote(v)) for k, v in pairs)
 
 
-def _look_into(path: str, options: TableSource) -> tuple[pa.Schema, int | None]:
-    """The columns of one file and, where its footer tells, its rows."""
-    try:
-        return _LOOKS[options.format](path, options)
-    except UserError:
-        raise
-    except Exception as fault:
-        raise _unreadable(path, options.format, str(fault)) from fault
+def _agreed(
+    options: TableSource, files: list[LogFile], schemas: list[pa.Schema]
+) -> tuple[pa.Schema, tuple[str, ...]]:
+    """The common schema; integers and floats may be narrower in some files, nothing else.
 
-
-def _unreadable(path: str, kind: str, why: str) -> InputError:
-    reason = why.strip().splitlines()[0] if why.strip() else "it is empty"
-    return InputError(
-        "E0310",
-        f"{path} cannot be read as {kind}: {reason}",
-        help="set log.on_corrupt: skip to go on without it, or write the file again",
-    )
-
-
-def _parquet(path: str, options: TableSource) -> tuple[pa.Schema, int | None]:
-    with pq.ParquetFile(path) as file:
-        return file.schema_arrow.remove_metadata(), file.metadata.num_rows
-
-
-def _feather(path: str, options: TableSource) -> tuple[pa.Schema, int | None]:
-    with pa.memory_map(path) as source, pyarrow.ipc.open_file(source) as reader:
-        rows = sum(reader.get_batch(i).num_rows for i in range(reader.num_record_batches))
-        return reader.schema.remove_metadata(), rows
-
-
-def _delimited(path: str, options: TableSource) -> tuple[pa.Schema, int | None]:
-    delimiter = options.delimiter or ("\t" if options.format == "tsv" else ",")
-    with open_text(path) as file:
-        first = next(csv.reader(file, delimiter=delimiter), None)
-    if first is None:
-        raise _unreadable(path, options.format, "it is empty")
-    names = options.names or first
-    if len(names) != len(first):
-        raise InputError(
-            "E0307",
-            f"{path} has {len(first)} columns, log.names gives {len(names)}",
-            found=", ".join(first[:20]),
-        )
-    return _text_schema(names, path), None
-
-
-def _trec(path: str, options: TableSource) -> tuple[pa.Schema, int | None]:
-    names = options.names or TREC_NAMES
-    with open_text(path) as file:
-        first = next((line for line in file if line.strip()), None)
-    if first is None:
-        raise _unreadable(path, "trec", "it is empty")
-    if len(first.split()) != len(names):
-        raise _unreadable(
-            path, "trec", f"its first line has {len(first.split())} fields, not {len(names)}"
-        )
-    return _text_schema(names, path), None
-
-
-def _jsonl(path: str, options: TableSource) -> tuple[pa.Schema, int | None]:
-    with open_text(path) as file:
-        return infer_json_schema(file, path), None
-
-
-def _orc(path: str, options: TableSource) -> tuple[pa.Schema, int | None]:
-    from pyarrow import orc
-
-    file = orc.ORCFile(path)
-    return file.schema.remove_metadata(), file.nrows
-
-
-_LOOKS = {
-    "parquet": _parquet,
-    "feather": _feather,
-    "csv": _delimited,
-    "tsv": _delimited,
-    "trec": _trec,
-    "jsonl": _jsonl,
-    "orc": _orc,
-}
-
-
-def open_text(path: str) -> io.TextIOBase:
-    """A UTF-8 text file, gzipped or not, with a byte order mark or without."""
-    if path.endswith(".gz"):
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")  # type: ignore[return-value]
-    return open(path, encoding="utf-8-sig", newline="")
-
-
-def _text_schema(names: list[str], path: str) -> pa.Schema:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise InputError(
-            "E0306", f"{path} has two columns named {', '.join(repr(n) for n in twice)}"
-        )
-    return pa.schema([(name, pa.string()) for name in names])
-
-
-def _agreed(files: list[LogFile], schemas: list[pa.Schema]) -> tuple[pa.Schema, tuple[str, ...]]:
-    """The common schema; integers and floats may be narrower in some files, nothing else."""
+    JSON lines: a column that a file lacks is null there, as one that a line lacks.
+    """
     first, widened = schemas[0], set()
     fields = {field.name: field.type for field in first}
     for file, schema in zip(files[1:], schemas[1:], strict=True):
         if schema.equals(first):
             continue
+        if options.format in BY_PLACE and schema.names != first.names:
+            raise _disagree(files[0], file, "their columns stand in another order or differ")
         for name in {**fields, **dict.fromkeys(schema.names)}:
-            if name not in schema.names or name not in fields:
+            mine, other = fields.get(name), _type(schema, name)
+            if mine == other:
+                continue
+            if options.format == "jsonl":
+                wider = merged(mine or pa.null(), other or pa.null(), f'{file.path}, "{name}"')
+            elif mine is None or other is None:
                 raise _disagree(files[0], file, f'column "{name}" is in only one of them')
-            mine, other = fields[name], schema.field(name).type
-            if mine != other:
+            else:
                 wider = _wider(mine, other)
                 if wider is None:
-                    raise _disagree(
-                        files[0], file, f'column "{name}" is {mine} in one, {other} in the other'
-                    )
-                fields[name] = wider
-                widened.add(name)
+                    said = f'column "{name}" is {mine} in one, {other} in the other'
+                    raise _disagree(files[0], file, said)
+            fields[name] = wider
+            widened.add(name)
     names = [name for name, _ in files[0].partition]
     for file in files:
         if [name for name, _ in file.partition] != names:
             raise _disagree(files[0], file, "their partition folders differ")
     columns = [pa.field(n, k) for n, k in fields.items() if n not in names]
     return pa.schema([*columns, *((n, pa.string()) for n in names)]), tuple(sorted(widened))
+
+
+def _type(schema: pa.Schema, name: str) -> pa.DataType | None:
+    return schema.field(name).type if name in schema.names else None
 
 
 def _wider(a: pa.DataType, b: pa.DataType) -> pa.DataType | None:
@@ -324,15 +245,19 @@ def _disagree(a: LogFile, b: LogFile, why: str) -> InputError:
 def _check_case(schema: pa.Schema, path: str) -> None:
     seen: dict[str, str] = {}
     for name in schema.names:
-        other = seen.setdefault(name.lower(), name)
-        if other != name:
-            raise InputError(
-                "E0306",
-                f'columns "{other}" and "{name}" differ only in case; engines cannot tell them '
-                "apart",
-                found=path,
-                help="rename one of them in the log",
-            )
+        if name.lower() not in seen:
+            seen[name.lower()] = name
+            continue
+        other = seen[name.lower()]
+        differ = (
+            f'columns "{other}" and "{name}" differ only in case; engines cannot tell them apart'
+        )
+        raise InputError(
+            "E0306",
+            differ if other != name else f'two columns are named "{name}"',
+            found=path,
+            help="rename one of them in the log",
+        )
 
 
 def fingerprint(files: Iterable[LogFile]) -> str:

@@ -17,7 +17,8 @@ NUM_LINES = 10_000
 def infer_json_schema(lines: Iterable[str], path: str) -> pa.Schema:
     """Integers, floats, booleans, strings, lists and objects as they are written; text that
     looks like a time stays text. InputError E0310 for a line that is no object, E0304 for a
-    column that mixes types."""
+    column that mixes types. A line beyond the first that breaks the schema is the engine's to
+    refuse (E0310)."""
     fields: dict[str, pa.DataType] = {}
     seen = False
     for number, line in enumerate(islice(lines, NUM_LINES), start=1):
@@ -32,7 +33,7 @@ def infer_json_schema(lines: Iterable[str], path: str) -> pa.Schema:
         seen = True
         for name, value in row.items():
             at = f'{path}:{number}, column "{name}"'
-            fields[name] = _merged(fields.get(name, pa.null()), _kind(value, at), at)
+            fields[name] = merged(fields.get(name, pa.null()), _kind(value, at), at)
     if not seen:
         raise InputError("E0310", f"{path} cannot be read as jsonl: it is empty")
     return pa.schema([(n, pa.string() if pa.types.is_null(k) else k) for n, k in fields.items()])
@@ -46,13 +47,13 @@ def _kind(value: Any, at: str) -> pa.DataType:
     if isinstance(value, list):
         kind = pa.null()
         for inner in value:
-            kind = _merged(kind, _kind(inner, at), at)
+            kind = merged(kind, _kind(inner, at), at)
         return pa.list_(kind)
     simple = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
     return simple[type(value)]
 
 
-def _merged(a: pa.DataType, b: pa.DataType, at: str) -> pa.DataType:
+def merged(a: pa.DataType, b: pa.DataType, at: str) -> pa.DataType:
     if a == b or pa.types.is_null(b):
         return a
     if pa.types.is_null(a):
@@ -60,10 +61,10 @@ def _merged(a: pa.DataType, b: pa.DataType, at: str) -> pa.DataType:
     if {a, b} == {pa.int64(), pa.float64()}:
         return pa.float64()
     if pa.types.is_list(a) and pa.types.is_list(b):
-        return pa.list_(_merged(a.value_type, b.value_type, at))
+        return pa.list_(merged(a.value_type, b.value_type, at))
     if pa.types.is_struct(a) and pa.types.is_struct(b):
         fields = {field.name: field.type for field in a}
         for field in b:
-            fields[field.name] = _merged(fields.get(field.name, pa.null()), field.type, at)
+            fields[field.name] = merged(fields.get(field.name, pa.null()), field.type, at)
         return pa.struct(list(fields.items()))
     raise InputError("E0304", f"{at} mixes {a} and {b}", help="write one type per column")

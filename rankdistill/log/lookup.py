@@ -61,6 +61,14 @@ class Lookup:
             return None
         return self.aliases.setdefault(path, f"{self.prefix}{len(self.aliases)}")
 
+    def type_named(self, name: str, place: str) -> pa.DataType | None:
+        """The type of the column `name`, or of the field a.b; None, and an error, without one."""
+        path = self._literal(tuple(name.split(".")))
+        kind = self.type_at(path)
+        if kind is None:
+            self.errors.append(self._unknown(path, place))
+        return kind
+
     @property
     def paths(self) -> dict[str, Path]:
         return {alias: path for path, alias in self.aliases.items()}
