@@ -1,0 +1,180 @@
+"""`python -m bench [name ...]`: our builds beside hand-written peers, as ratios of one run.
+
+Not tests: a ratio is printed beside its goal, and nothing fails. Every contestant is a process
+of its own, started in turns; CPU is user + system time, for days when others use the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.logs import log
+from bench.process import Cost, cost, load, side_by_side
+
+HERE = Path(__file__).parent
+LIMIT = "2GB"
+NO_SPARK = "  (skipped: needs Java and pyspark)"
+
+
+class Bench:
+    """Where the logs are, how large they are, how often each contestant runs."""
+
+    def __init__(self, data: Path, rows: int, times: int) -> None:
+        self.data, self.rows, self.times = data, rows, times
+
+    def ours(self, source: Path, config: str, *overrides: str) -> list[str]:
+        command = [sys.executable, "-m", "rankdistill", "build", "--output", "{new}"]
+        command += ["--config", str(HERE / config), "--path", str(source)]
+        command += ["--result", os.devnull]
+        return command + [word for choice in overrides for word in ("--set", choice)]
+
+    def peer(self, name: str, *arguments: str) -> list[str]:
+        return [sys.executable, str(HERE / "peers" / name), *arguments, "{new}"]
+
+    def against(self, title: str, goal: float, ours: list[str], peer: list[str]) -> None:
+        """Print both costs and their ratios."""
+        found = side_by_side({"ours": ours, "peer": peer}, self.data, self.times)
+        print(f"\n{title} ({self.times} runs each, {load()})")
+        for name, spent in found.items():
+            print(f"  {name}  {_line(spent)}")
+        wall = found["ours"].seconds / found["peer"].seconds
+        cpu = found["ours"].cpu / found["peer"].cpu
+        print(f"  ratio {wall:8.2f}    {cpu:8.2f}        goal {goal}", flush=True)
+
+
+def _line(spent: Cost) -> str:
+    return f"{spent.seconds:8.2f} s  {spent.cpu:8.2f} s CPU  {spent.peak:8,.0f} MB"
+
+
+def pairs(bench: Bench) -> None:
+    """Pairs alone from rows, against DuckDB SQL."""
+    rows = log(bench.data, bench.rows)
+    peer = bench.peer("duckdb_pairs.py", "--spill", str(bench.data / "spill"), "rows", str(rows))
+    bench.against(f"pairs, {bench.rows:,} rows", 1.3, bench.ours(rows, "pairs.yaml"), peer)
+
+
+def lists(bench: Bench) -> None:
+    """Pairs alone from a log in lists, against DuckDB SQL."""
+    source = log(bench.data, bench.rows, "lists")
+    ours = bench.ours(source, "pairs.yaml", "log.layout=lists")
+    peer = bench.peer("duckdb_pairs.py", "--spill", str(bench.data / "spill"), "lists", str(source))
+    bench.against(f"lists input, {bench.rows:,} candidates", 1.5, ours, peer)
+
+
+def everything(bench: Bench) -> None:
+    """Lists and all three kinds, against our own pairs alone."""
+    rows = log(bench.data, bench.rows)
+    title = f"lists + three kinds (ours) over pairs alone (peer), {bench.rows:,} rows"
+    bench.against(title, 1.3, bench.ours(rows, "all.yaml"), bench.ours(rows, "pairs.yaml"))
+
+
+def large(bench: Bench) -> None:
+    """Ten times the rows under a memory limit; the log is removed afterwards."""
+    once = Bench(bench.data, 10 * bench.rows, 1)
+    rows = log(once.data, once.rows)
+    limit = ("engine.kind=duckdb", f"engine.memory_limit={LIMIT}")
+    limit += (f"engine.temp_directory={bench.data}",)
+    spill = ("--spill", str(bench.data / "spill"))
+    peer = once.peer("duckdb_pairs.py", "--memory-limit", LIMIT, *spill, "rows", str(rows))
+    title = f"{{}}, {once.rows:,} rows, memory_limit {LIMIT}"
+    once.against(title.format("pairs"), 0.8, once.ours(rows, "pairs.yaml", *limit), peer)
+    once.against(
+        title.format("lists + three kinds"), 1.0, once.ours(rows, "all.yaml", *limit), peer
+    )
+    rows.unlink()
+
+
+def spark(bench: Bench) -> None:
+    """Pairs alone on Spark local[2], against higher-order functions. CPU is the driver's alone."""
+    num_rows = bench.rows // 2
+    rows = log(bench.data, num_rows)
+    conf = "engine={kind: spark, master: 'local[2]', conf: {spark.driver.memory: 4g, "
+    conf += "spark.sql.shuffle.partitions: '4'}}"
+    ours = bench.ours(rows, "pairs.yaml", conf)
+    peer = bench.peer("spark_pairs.py", str(rows.resolve()))
+    bench.against(f"Spark local[2], pairs, {num_rows:,} rows", 1.1, ours, peer)
+
+
+def length(bench: Bench) -> None:
+    """CPU time per candidate against list length, at a constant number of rows."""
+    num_rows = bench.rows // 5
+    lengths = (25, 50, 100, 200, 400)
+    for name, choice in (("10 positives a list", "10"), ("every candidate a positive", "null")):
+        print(f"\nCPU per candidate by list length, {num_rows:,} rows, {name} ({load()})")
+        spent = []
+        for size in lengths:
+            rows = log(bench.data, num_rows, length=size)
+            ours = bench.ours(rows, "pairs.yaml", f"samples.pairwise.top_k={choice}")
+            runs = [cost(ours, bench.data).cpu for _ in range(bench.times)]
+            spent.append(sorted(runs)[len(runs) // 2] / num_rows * 1e6)
+            print(f"  length {size:4}  {spent[-1]:6.2f} us", flush=True)
+        print(f"  slope of log-log {_slope(lengths, spent):+.2f}        goal at most 0.15")
+
+
+def _slope(x: tuple[int, ...], y: list[float]) -> float:
+    logs = [(math.log(a), math.log(b)) for a, b in zip(x, y, strict=True)]
+    mean = [sum(column) / len(logs) for column in zip(*logs, strict=True)]
+    cross = sum((a - mean[0]) * (b - mean[1]) for a, b in logs)
+    return cross / sum((a - mean[0]) ** 2 for a, _ in logs)
+
+
+def simulate(bench: Bench) -> None:
+    """Rows per second of the simulator, both cores."""
+    from rankdistill.log.simulate import SimulateOptions
+    from rankdistill.log.simulate import simulate as simulate_log
+
+    rates = []
+    for _ in range(bench.times):
+        with tempfile.TemporaryDirectory(dir=bench.data) as folder:
+            before = time.perf_counter()
+            made = simulate_log(Path(folder) / "log", SimulateOptions(num_requests=20_000))
+            rates.append(made.num_rows / (time.perf_counter() - before))
+    print(f"\nsimulate ({load()})")
+    print(f"  {sorted(rates)[len(rates) // 2]:12,.0f} rows a second        goal at least 2,000,000")
+
+
+def steps(bench: Bench) -> None:
+    """Where the time of a build goes."""
+    from bench.steps import report
+
+    print(f"\nCPU seconds by step, one thread, {bench.rows:,} rows ({load()})", flush=True)
+    for config in ("pairs.yaml", "all.yaml"):
+        report(log(bench.data, bench.rows), HERE / config, bench.data)
+
+
+BENCHES: dict[str, Callable[[Bench], None]] = {
+    "pairs": pairs,
+    "lists": lists,
+    "everything": everything,
+    "length": length,
+    "simulate": simulate,
+    "steps": steps,
+    "spark": spark,
+    "large": large,
+}
+
+
+def main() -> None:
+    described = "; ".join(f"{name}: {run.__doc__}" for name, run in BENCHES.items())
+    parser = argparse.ArgumentParser(prog="bench", epilog=described)
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(BENCHES))
+    parser.add_argument("--data", type=Path, default=HERE / "data", help="where the logs are kept")
+    parser.add_argument("--rows", type=int, default=10_000_000, help="rows of the usual log")
+    parser.add_argument("--times", type=int, default=3, help="runs of each contestant")
+    chosen = parser.parse_args()
+    if unknown := sorted(set(chosen.names) - set(BENCHES)):
+        parser.error(f"unknown {', '.join(unknown)}; known are {', '.join(BENCHES)}")
+    chosen.data.mkdir(parents=True, exist_ok=True)
+    for name in chosen.names or BENCHES:
+        BENCHES[name](Bench(chosen.data, chosen.rows, chosen.times))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Logs to measure on: requests of equal length, their rows shuffled or already in lists.
+
+Columns: request_id, user_id, request_time, item_id, rank, teacher_score, position, click. Every
+value is a hash of its place, so a log is the same wherever it is made. One day, no ties, no
+gaps, the first ten of a list exposed, one in ten of these clicked.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+LENGTH = 200
+NUM_ITEMS = 2_000_003  # a prime: equal steps through it never meet
+NUM_USERS = 200_000
+ROWS_LIST = 2048
+
+CANDIDATES = """
+SELECT
+    request_id, user_id, request_time,
+    ((start + j * step) % {num_items})::BIGINT AS item_id,
+    j::INTEGER AS rank,
+    4 - ln(j + 0.9 * (hash(r, j, 'score') % 1000000) / 1000000.0) AS teacher_score,
+    CASE WHEN j <= 10 THEN j END::INTEGER AS position,
+    CASE WHEN j <= 10 THEN (hash(r, j, 'click') % 10 = 0) END::INTEGER AS click,
+    hash(r, j, 'shuffle') AS place
+FROM (
+    SELECT
+        r, UNNEST(range(1, {length} + 1)) AS j,
+        (hash(r, 'id') >> 2)::BIGINT AS request_id,
+        (hash(r, 'user') % {num_users})::BIGINT AS user_id,
+        TIMESTAMPTZ '2026-11-20 00:00:00+00'
+            + to_microseconds((hash(r, 'time') % 86400000000)::BIGINT) AS request_time,
+        hash(r, 'item') % {num_items} AS start,
+        1 + hash(r, 'step') % 1000000 AS step,
+    FROM range({num_requests}) AS requests(r)
+)
+"""
+ROWS = "SELECT * EXCLUDE (place) FROM ({candidates}) ORDER BY place"
+LISTS = """
+SELECT request_id, user_id, request_time,
+    list(item_id ORDER BY rank) AS item_id, list(rank ORDER BY rank) AS rank,
+    list(teacher_score ORDER BY rank) AS teacher_score,
+    list(position ORDER BY rank) AS position, list(click ORDER BY rank) AS click
+FROM ({candidates}) GROUP BY ALL ORDER BY request_id
+"""
+LAYOUTS = {"rows": ROWS, "lists": LISTS}
+
+
+def log(folder: Path, num_rows: int, layout: str = "rows", length: int = LENGTH) -> Path:
+    """The Parquet file of such a log, made if it is not there yet."""
+    path = folder / f"{layout}-{num_rows}x{length}.parquet"
+    if path.exists():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    with duckdb.connect(config={"temp_directory": str(folder / "spill")}) as connection:
+        connection.execute("SET enable_progress_bar = false; SET TimeZone = 'UTC'")
+        sql = LAYOUTS[layout].format(candidates=_candidates(num_rows, length))
+        group = ROWS_LIST if layout == "lists" else 122_880
+        connection.execute(
+            f"COPY ({sql}) TO '{unfinished}' "
+            f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {group})"
+        )
+    unfinished.rename(path)
+    return path
+
+
+def _candidates(num_rows: int, length: int) -> str:
+    return CANDIDATES.format(
+        num_items=NUM_ITEMS,
+        num_users=NUM_USERS,
+        length=length,
+        num_requests=num_rows // length,
+    )

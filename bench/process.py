@@ -1,0 +1,59 @@
+"""Whole processes, measured: wall clock, CPU time and peak memory, in pairs A B A B."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+
+@dataclass(frozen=True)
+class Cost:
+    """seconds: wall; cpu: user + system seconds; peak: resident MB of the largest process."""
+
+    seconds: float
+    cpu: float
+    peak: float
+
+
+def cost(command: list[str], folder: Path) -> Cost:
+    """One run of `command`; `{new}` in it stands for a fresh place under `folder`."""
+    with tempfile.TemporaryDirectory(dir=folder) as new, tempfile.TemporaryFile() as talk:
+        words = [word.replace("{new}", f"{new}/out") for word in command]
+        before = time.perf_counter()
+        # The spill of a peer goes where its output goes; nothing is left behind.
+        process = subprocess.Popen(words, stdout=talk, stderr=talk)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - before
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            talk.seek(0)
+            sys.exit(f"{' '.join(words)}\n{talk.read().decode()[-3000:]}")
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def side_by_side(commands: dict[str, list[str]], folder: Path, times: int) -> dict[str, Cost]:
+    """The medians of `times` runs of each command, taken in turns: A B A B ..."""
+    runs: dict[str, list[Cost]] = {name: [] for name in commands}
+    for _ in range(times):
+        for name, command in commands.items():
+            runs[name].append(cost(command, folder))
+    return {name: _median(found) for name, found in runs.items()}
+
+
+def _median(runs: list[Cost]) -> Cost:
+    return Cost(
+        median(run.seconds for run in runs),
+        median(run.cpu for run in runs),
+        median(run.peak for run in runs),
+    )
+
+
+def load() -> str:
+    """How busy the machine is: a wall clock means little on a busy one."""
+    return f"load {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores"
