@@ -1,0 +1,170 @@
+"""What the documents say is so: blocks run, verbs and options exist, every config key is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import typer.main
+from pydantic import BaseModel
+
+from rankdistill import cli
+from rankdistill.document import read_document
+from rankdistill.schema_pages import pages
+from rankdistill.settings import Settings, settings_of
+
+ROOT = Path(__file__).parent.parent
+DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+STORIES = sorted((ROOT / "conf").glob("*.yaml"))
+RUN = re.compile(r"<!-- run -->\n```sh\n(.*?)```\n(?:```text\n(.*?)```\n)?", re.DOTALL)
+CODE = re.compile(r"```\w*\n(.*?)```|`([^`\n]+)`", re.DOTALL)
+COMMANDS: Any = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def shell(tmp_path: Path):
+    """Runs a block of sh in an empty folder, with `rankdistill` on the path; its stdout."""
+    script = tmp_path / "bin" / "rankdistill"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m rankdistill "$@"\n')
+    script.chmod(0o755)
+    (tmp_path / "here").mkdir()
+    path = f"{script.parent}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+
+    def run(block: str) -> str:
+        command = ["sh", "-e", "-c", block]
+        done = subprocess.run(
+            command, cwd=tmp_path / "here", env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_the_readme_s_example_runs_and_prints_what_the_readme_shows(shell):
+    blocks = RUN.findall((ROOT / "README.md").read_text())
+    assert len(blocks) >= 5
+    for block, shown in blocks:
+        printed = shell(block)
+        assert not shown or printed == shown
+
+
+def mentions() -> Iterator[tuple[str, str, list[str]]]:
+    """(file, verb, options) of every `rankdistill VERB` in code and in the configs' comments."""
+    texts = {path: CODE.findall(path.read_text()) for path in DOCS}
+    texts |= {path: [(path.read_text(), "")] for path in STORIES}
+    for path, codes in texts.items():
+        for block, span in codes:
+            for line in (block or span).replace("\\\n", " ").splitlines():
+                for verb, rest in re.findall(r"\brankdistill ([a-z]+)\b(.*)", line):
+                    options = re.findall(r"(?<=\s)--[a-z-]+", rest.split("`")[0])
+                    yield path.name, verb, options
+
+
+def test_every_verb_and_option_that_is_named_exists():
+    found = list(mentions())
+    assert len(found) > 10
+    for file, verb, options in found:
+        assert verb in COMMANDS, f"{file}: rankdistill {verb}"
+        known = {o for parameter in COMMANDS[verb].params for o in parameter.opts}
+        assert set(options) <= known | {"--help"}, f"{file}: rankdistill {verb} {options}"
+
+
+def test_the_readme_tells_every_verb():
+    readme = (ROOT / "README.md").read_text()
+    assert not [verb for verb in COMMANDS if f"`{verb}`" not in readme]
+
+
+@pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
+def test_every_story_loads_and_comments_each_of_its_lines(path):
+    settings_of(read_document(path.read_text(), path.name))
+    before = ""
+    for line in path.read_text().splitlines():
+        is_leaf = re.match(r"\s*[\w-]+: +[^#\s]", line)
+        assert not is_leaf or "#" in line or before.lstrip().startswith("#"), line
+        before = line
+
+
+def test_every_key_of_the_configuration_is_in_some_story():
+    told = "\n".join(path.read_text() for path in STORIES)
+    keys = {key for model in models(Settings) for key in keys_of(model)}
+    assert len(keys) > 60
+    assert not sorted(key for key in keys if not re.search(rf"\b{key}:", told))
+
+
+def models(model: type[BaseModel]) -> set[type[BaseModel]]:
+    """`model` and every model that stands in its fields."""
+    found: set[type[BaseModel]] = set()
+    waiting = [model]
+    while waiting:
+        here = waiting.pop()
+        if here not in found:
+            found.add(here)
+            for field in here.model_fields.values():
+                waiting += inner(field.annotation)
+    return found
+
+
+def inner(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for part in get_args(annotation) for m in inner(part)]
+
+
+def keys_of(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def choices() -> Iterator[tuple[str, str]]:
+    """(key, value) of each choice that conf/hive_rows.yaml shows behind a #."""
+    path: list[str] = []
+    for line in (ROOT / "conf" / "hive_rows.yaml").read_text().splitlines():
+        if match := re.match(r"( *)(\w+):", line):
+            path = [*path[: len(match[1]) // 2], match[2]]
+        elif match := re.match(r"( *)# (\w+): (\{.*?\}\}|\{.*?\}|[\w./\"]+)(?:\s+#.*)?$", line):
+            yield ".".join([*path[: len(match[1]) // 2], match[2]]), match[3]
+
+
+def test_every_choice_that_is_shown_as_a_comment_is_one():
+    text = (ROOT / "conf" / "hive_rows.yaml").read_text()
+    found = [choice for choice in choices() if choice[0] not in ("log.table", "engine")]
+    assert len(found) > 20
+    for key, value in found:
+        settings_of(read_document(text, "hive_rows.yaml"), [f"{key}={value}"])
+
+
+@pytest.mark.parametrize("path", pages())
+def test_pages_made_from_code_are_current(path):
+    here, made = (ROOT / path).read_text(), pages()[path]
+    if path.endswith(".json"):
+        assert json.loads(here) == json.loads(made), "run `make schemas`"
+    else:
+        assert here == made, "run `make schemas`"
+
+
+def test_the_readme_s_tree_is_the_tree():
+    readme = (ROOT / "README.md").read_text()
+    tree = readme.split("## The house")[1].split("```")[1]
+    shown = re.findall(r"^  ([\w.]+)/? {2,}", tree, re.MULTILINE)
+    there = {
+        path.name
+        for path in (ROOT / "rankdistill").iterdir()
+        if path.name not in ("__init__.py", "__main__.py", "__pycache__", "py.typed")
+    }
+    assert set(shown) == there
+    assert len(shown) == len(set(shown))
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path):
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+        assert target.startswith("https://") or (path.parent / target).exists(), target
