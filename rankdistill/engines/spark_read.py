@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rankdistill.engines.delivered import delivered
-from rankdistill.engines.spark_files import BY_PYTHON, file_batches
+from rankdistill.engines.spark_files import (
+    BY_LINE,
+    BY_PYTHON,
+    FILE,
+    LINE,
+    file_batches,
+    line_batches,
+)
 from rankdistill.engines.spark_types import spark_schema
 from rankdistill.errors import ConfigError
 from rankdistill.log.files import TREC_NAMES, LogFile, Opened
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
 
 NANOS_PER_MICRO = 1000
 # For remote files; local ones are read by `spark_files`, as Spark's reader replaces what is no
@@ -47,9 +54,9 @@ def read(spark: SparkSession, source: Opened, names: Iterable[str]) -> DataFrame
     """At least the columns `names` of `source`."""
     if source.by_engine:
         return by_engine(spark, source.options)
-    if source.options.format in BY_PYTHON:
-        return _by_python(spark, source)
     wanted = list(dict.fromkeys(names))
+    if source.options.format in BY_PYTHON:
+        return _by_python(spark, source, wanted)
     parts = [_files(spark, source, base, files, wanted) for base, files in _by_base(source)]
     return reduce(lambda a, b: a.unionByName(b), parts)
 
@@ -113,17 +120,16 @@ def _files(
     kind, own = source.options.format, source.partition_names
     paths = [uri(file.path) for file in files]
     data = [field for field in source.schema if field.name not in own]
-    if kind == "trec":
-        return _trec(spark, paths, [field.name for field in data])
     reader = spark.read
     if own:
         reader = reader.option("basePath", "file://" + os.path.abspath(base))
     partitions = [pa.field(name, pa.string()) for name in own]
+    if kind in BY_LINE:
+        fields = [field for field in data if field.name in names]
+        return _by_line(reader, kind, paths, data if fields and kind == "trec" else fields, own)
     int96 = _int96_columns(files[0].path) if kind == "parquet" else frozenset()
     fields = [f for f in data if f.name in names and not pa.types.is_null(f.type)]
     schema = spark_schema([*fields, *partitions], kind == "parquet", int96)
-    if kind == "jsonl":
-        return reader.schema(schema).option("mode", "FAILFAST").json(paths)
     frame = reader.schema(schema).format(kind).load(paths)
     return _with_times(frame, [f.name for f in fields if _is_nanos(f.type)], int96, kind)
 
@@ -176,15 +182,40 @@ def _trec(spark: SparkSession, paths: list[str], names: list[str]) -> DataFrame:
     )
 
 
-def _by_python(spark: SparkSession, source: Opened) -> DataFrame:
+def _by_line(
+    reader: DataFrameReader, kind: str, paths: list[str], fields: list[pa.Field], own: Sequence[str]
+) -> DataFrame:
+    """Lines split among the tasks by Spark, understood by its Python workers."""
+    from pyspark.sql import functions as F  # noqa: N812
+
+    wanted = pa.schema(fields)
+    sent = pa.schema([*fields, *((name, pa.string()) for name in own)])
+
+    def batches(found: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in found:
+            if batch.num_rows:
+                yield from line_batches(batch, kind, wanted, sent)
+
+    lines = reader.option("lineSep", "\n").text(paths)
+    lines = lines.where(F.btrim(F.col("value"), F.lit(BLANKS)) != "")
+    file = F.col("_metadata.file_path").alias(FILE)
+    lines = lines.select(F.col("value").alias(LINE), file, *map(column, own))
+    if not fields:
+        return lines
+    return lines.mapInArrow(batches, spark_schema(sent))
+
+
+def _by_python(spark: SparkSession, source: Opened, names: list[str]) -> DataFrame:
     """Each file read by one Python worker."""
-    schema = pa.schema([(field.name, _sent(delivered(field.type))) for field in source.schema])
+    fields = [f for f in source.schema if f.name in names] or list(source.schema)[:1]
+    schema = pa.schema([(field.name, _sent(delivered(field.type))) for field in fields])
     partitions, options = {file.path: dict(file.partition) for file in source.files}, source.options
+    own = [name for name in source.schema.names if name not in source.partition_names]
 
     def batches(found: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in found:
             for path in batch.column("path").to_pylist():
-                yield from file_batches(path, options, partitions[path], schema)
+                yield from file_batches(path, options, own, partitions[path], schema)
 
     paths = spark.createDataFrame([(path,) for path in partitions], "path string")
     return paths.mapInArrow(batches, spark_schema(schema))

@@ -290,6 +290,25 @@ def test_a_ragged_csv_is_refused_with_its_name(tmp_path):
         kit.built(log, tmp_path / "spark", "spark")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("log.jsonl", '{"request_id": 1, "item_id": "a", "rank": 1}\n' * 10_001 + '{"item_id": 5}'),
+        ("log.jsonl", '{"request_id": 1, "item_id": "a", "rank": 1}\n' * 10_001 + '{"item_'),
+        ("log.run", "1 Q0 d1 1 0.5 tag\n1 Q0 d2\n"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["duckdb", "spark"])
+def test_a_line_of_another_kind_is_refused_with_its_file(tmp_path, name, text, kind):
+    (tmp_path / name).write_text(text)
+    log = {"path": str(tmp_path / name), "format": "jsonl"}
+    if name == "log.run":
+        log = {"path": str(tmp_path / name), "preset": "trec_run"}
+    with pytest.raises(InputError, match="E0310") as caught:
+        kit.built(log, tmp_path / kind, kind)
+    assert str(tmp_path / name) in f"{caught.value.message} {caught.value.found}"
+
+
 def test_text_that_is_no_utf8_is_refused(tmp_path):
     rows = b"request_id,item_id,rank\n" + b"1,1,1\n" * 20_000  # beyond what is looked into
     (tmp_path / "log.csv").write_bytes(rows + b"1,\xff,1\n")

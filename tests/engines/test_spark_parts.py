@@ -120,8 +120,9 @@ def test_rows_are_handed_over_in_the_types_that_every_engine_gives():
 def test_a_cut_gzip_is_refused_with_its_name(tmp_path):
     (tmp_path / "a.csv.gz").write_bytes(b"\x1f\x8b\x08\x00")
     options = TableSource(path="a", format="csv")
+    path, schema = str(tmp_path / "a.csv.gz"), pa.schema([("a", pa.string())])
     with pytest.raises(InputError, match=r"E0310.*a\.csv\.gz"):
-        list(file_batches(str(tmp_path / "a.csv.gz"), options, {}, pa.schema([("a", pa.string())])))
+        list(file_batches(path, options, ["a"], {}, schema))
 
 
 def test_names_and_paths_mean_themselves():
