@@ -109,14 +109,13 @@ def _based(
         if here.any():
             counts[f"{name}_before_its_stage"] = int(here.sum())
             present = ~idle if present is None else present & ~idle
+    if name == "rank" and options.rank_base == 1:
+        counts["rank_one"] = int((values == 1).sum())
     below = values < options.rank_base
     if below.any():
         below = below if present is None else below & present
         counts[f"{name}_zero"] = int((below & (values == 0)).sum())
         verdict.against(below, "rank_below_base")
-        if name == "rank" and options.rank_base == 1:
-            one = (values == 1) if present is None else (values == 1) & present
-            counts["rank_one"] = int(one.sum())
     if options.rank_base == 0:
         values = values + np.int32(1)
     if present is None and options.rank_base == 1:

@@ -97,7 +97,7 @@ def _judge_request_columns(
     raw: Raw, mapping: Mapping, days: Days, request: np.ndarray, verdict: Verdict
 ) -> None:
     """Rows layout: request columns must be there, and alike in every row of a request."""
-    for name in ("user_id", "request_time"):
+    for name in ("request_id", "user_id", "request_time"):
         mapped = mapping.request_field(name)
         if mapped and mapped.aliases:
             parts = [raw.candidates.column(alias) for alias in mapped.aliases]

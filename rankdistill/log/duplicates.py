@@ -17,7 +17,8 @@ def judge_duplicates(
     """Of rows with the same request and item one is used: furthest, best scored, best ranked.
 
     raw: the candidates' source rows; where these are equal, so is what is made of them.
-    by_place: the place in the list is the rank.
+    by_place: the place in the list is the rank. Where all that is equal, a hash of the row
+    decides, not the order of arrival.
     """
     rows = _candidate_rows(candidates, request)
     if not len(rows):
@@ -26,10 +27,11 @@ def judge_duplicates(
     picked = pa.array(rows)
     items = text_order(columns["item_id"].take(picked))
     content = hash_rows(raw.take(picked))
-    score, rank = (_float(columns, name, picked) for name in ("teacher_score", "rank"))
+    score = _last(-_float(columns, "teacher_score", picked))
+    ranks = [_last(_float(columns, name, picked)) for name in ("position", "rerank_rank", "rank")]
     if by_place:
-        rank = rows.astype(np.float64)
-    keys = [content, _last(rank), _last(-score), -candidates.stage[rows], items, request[rows]]
+        ranks = [rows]
+    keys = [content, *ranks, score, -candidates.stage[rows], items, request[rows]]
     order = np.lexsort(keys)
     rows, items, content = rows[order], items[order], content[order]
     first = np.ones(len(rows), dtype=bool)
