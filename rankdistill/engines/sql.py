@@ -223,7 +223,9 @@ def _trec(source: Opened, files: str) -> str:
     lines = (
         f"(SELECT regexp_split_to_array({trimmed}, {blanks}) AS fields, {name(FILE)} "
         f"FROM read_csv({files}, auto_detect = false, header = false, delim = '\x01', "
-        f"quote = '', escape = '', columns = {{'line': 'VARCHAR'}}, filename = {text(FILE)}) "
+        f"quote = '', escape = '', columns = {{'line': 'VARCHAR'}}, filename = {text(FILE)}, "
+        # Line ends may be mixed.
+        "strict_mode = false) "
         f"WHERE {trimmed} <> '')"
     )
     wrong = f"error({name(FILE)} || ': a line has ' || len(fields) || ' fields, not {len(names)}')"

@@ -102,7 +102,7 @@ def open_files(options: TableSource) -> Opened:
             size, mtime_ns = _stat(path, options)
         except InputError as fault:
             if options.on_corrupt == "skip" and fault.code == "E0310":
-                skipped.append((path, fault.message))
+                skipped.append((path, fault.found or fault.message))
             else:
                 faults.append(fault)
             continue
@@ -112,7 +112,10 @@ def open_files(options: TableSource) -> Opened:
         raise UserErrors(faults[:20])
     if not files:
         raise InputError(
-            "E0310", "no file of the log can be read", found="; ".join(m for _, m in skipped[:5])
+            "E0310",
+            "no file of the log can be read",
+            found="; ".join(f"{path}: {why}" for path, why in skipped[:5]),
+            help="give the path of files that are whole",
         )
     schema, widened = _agreed(options, files, schemas)
     _check_case(schema, files[0].path)

@@ -34,7 +34,8 @@ def unreadable(path: str, kind: str, why: str) -> InputError:
     reason = why.strip().splitlines()[0] if why.strip() else "it is empty"
     return InputError(
         "E0310",
-        f"{path} cannot be read as {kind}: {reason}",
+        f"{path} cannot be read as {kind}",
+        found=reason,
         help="set log.on_corrupt: skip to go on without it, or write the file again",
     )
 
@@ -60,8 +61,9 @@ def _delimited(path: str, options: TableSource) -> tuple[pa.Schema, int | None]:
     if len(names) != len(first):
         raise InputError(
             "E0307",
-            f"{path} has {len(first)} columns, log.names gives {len(names)}",
+            f"{path} has {len(first)} columns, names gives {len(names)}",
             found=", ".join(first[:20]),
+            help="name every column of the file, in its order",
         )
     return _text_schema(names, path), None
 
@@ -113,6 +115,9 @@ def _text_schema(names: list[str], path: str) -> pa.Schema:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(
-            "E0306", f"{path} has two columns named {', '.join(repr(n) for n in twice)}"
+            "E0306",
+            f"{path} has two columns named {', '.join(repr(n) for n in twice)}",
+            found=", ".join(names[:20]),
+            help="rename one of them, or give other names: [...]",
         )
     return pa.schema([(name, pa.string()) for name in names])

@@ -27,16 +27,20 @@ def infer_json_schema(lines: Iterable[str], path: str) -> pa.Schema:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as fault:
-            raise InputError("E0310", f"{path}:{number} is no JSON: {fault.msg}") from fault
+            raise _broken(f"{path}:{number} is no JSON", fault.msg) from fault
         if not isinstance(row, dict):
-            raise InputError("E0310", f"{path}:{number} is no JSON object")
+            raise _broken(f"{path}:{number} is no JSON object", line.strip()[:80])
         seen = True
         for name, value in row.items():
             at = f'{path}:{number}, column "{name}"'
             fields[name] = merged(fields.get(name, pa.null()), _kind(value, at), at)
     if not seen:
-        raise InputError("E0310", f"{path} cannot be read as jsonl: it is empty")
+        raise _broken(f"{path} cannot be read as jsonl", "it is empty")
     return pa.schema([(n, pa.string() if pa.types.is_null(k) else k) for n, k in fields.items()])
+
+
+def _broken(message: str, found: str) -> InputError:
+    return InputError("E0310", message, found=found, help="write one JSON object per line")
 
 
 def _kind(value: Any, at: str) -> pa.DataType:
@@ -67,4 +71,9 @@ def merged(a: pa.DataType, b: pa.DataType, at: str) -> pa.DataType:
         for field in b:
             fields[field.name] = merged(fields.get(field.name, pa.null()), field.type, at)
         return pa.struct(list(fields.items()))
-    raise InputError("E0304", f"{at} mixes {a} and {b}", help="write one type per column")
+    raise InputError(
+        "E0304",
+        f"{at}: values of several types",
+        found=f"{a} and {b}",
+        help="write one type per column",
+    )

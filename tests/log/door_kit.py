@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import strategies as st
 
 from rankdistill.document import read_document
+from rankdistill.engines.duckdb import DuckDb
+from rankdistill.errors import UserError, UserErrors
 from rankdistill.lists.batch import Lists
 from rankdistill.lists.group import IS_FEEDBACK, Grouped
 from rankdistill.log.bind import bind
@@ -19,6 +25,7 @@ from rankdistill.log.days import Days
 from rankdistill.log.door import Admitted, admit
 from rankdistill.log.mapping import Mapping
 from rankdistill.log.source import LogOptions
+from rankdistill.prepare import prepare, repeated_requests
 from rankdistill.settings import Settings, settings_of
 from tests.oracle import Options, Row, Told
 
@@ -195,3 +202,42 @@ def assert_as_told(found: dict[Any, list[Row]], told: Told, options: Options) ->
 
 def reasons(counts: Any) -> dict[str, int]:
     return {n.removeprefix("rejected."): c for n, c in counts.items() if n.startswith("rejected.")}
+
+
+def read_log(log: dict[str, Any], **more: Any) -> tuple[dict[Any, Row], Counter[str]]:
+    """(request_id -> its request columns and "items", counts) of a log that DuckDB reads."""
+    found = settings(log, **more)
+    made: list[Admitted] = []
+    with closing(DuckDb(found.engine)) as engine:
+        prepared = prepare(found, engine)
+        repeated = repeated_requests(prepared, engine)
+
+        def work(batches: Iterator[Grouped], task: str) -> Iterator[dict[str, Any]]:
+            made.extend(admit(b, prepared.mapping, prepared.days, repeated) for b in batches)
+            return iter(())
+
+        list(engine.run(prepared.query, work, lambda rows: None))
+        num_rows = engine.count(prepared.query)[0]
+    counts: Counter[str] = Counter()
+    requests = {}
+    for one in made:
+        counts.update(one.counts)
+        for row in one.lists.rows().to_pylist():
+            names = one.lists.candidates.schema.names
+            items = zip(*(row.pop(n) for n in names), strict=True)
+            row["items"] = [dict(zip(names, item, strict=True)) for item in items]
+            requests[row["request_id"]] = row
+    seen = counts["rows_in" if found.log.layout == "rows" else "requests_in"]
+    assert seen == num_rows
+    return requests, counts
+
+
+def refused(log: dict[str, Any], **more: Any) -> list[UserError]:
+    """The errors that reading the log ends with; each says what was found and what to do."""
+    with pytest.raises((UserError, UserErrors)) as caught:
+        read_log(log, **more)
+    errors = caught.value.errors if isinstance(caught.value, UserErrors) else (caught.value,)
+    for error in errors:
+        assert error.found, error.message
+        assert error.help, error.message
+    return list(errors)
