@@ -65,8 +65,9 @@ class Record:
 def mark(root: Path) -> None:
     """Make `root` and put our marker into it."""
     make_dirs(root, FOLDER)
-    (root / FOLDER / MARKER).touch(FILE_MODE)
-    sync(root / FOLDER)
+    if not (root / FOLDER / MARKER).exists():  # a build that is up to date writes nothing
+        (root / FOLDER / MARKER).touch(FILE_MODE)
+        sync(root / FOLDER)
 
 
 def begin(root: Path, base: Build | None, heads: Mapping[str, int]) -> Staging:
