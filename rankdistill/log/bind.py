@@ -211,6 +211,7 @@ def _clashes(mapping: Mapping) -> list[UserError]:
                 ConfigError(
                     "E0103",
                     f'the name "{mapped.name}" ({mapped.place}) is taken by another column',
+                    found=", ".join(sorted(seen)),
                     help="give it another name on the left side of the mapping",
                 )
             )

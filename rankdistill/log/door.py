@@ -65,6 +65,9 @@ def admit(grouped: Grouped, mapping: Mapping, days: Days, repeated: Sequence[int
     request = np.repeat(np.arange(raw.requests.num_rows), np.diff(raw.offsets))
     if mapping.options.layout == "rows":
         _judge_request_columns(raw, mapping, days, request, verdict)
+    else:  # what is wrong with the lists comes before what is wrong with their elements
+        torn = raw.verdict.code[request]
+        verdict.code = np.where(torn, torn, verdict.code)
     requests = _requests(raw, mapping, days, verdict)
     _judge_requests(raw, requests, mapping, days, repeated)
     _leave_out(raw, requests, mapping, days, request, verdict)

@@ -1,0 +1,52 @@
+"""Whole requests from a torn stream, and batches of bounded size."""
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankdistill.lists.group import num_candidates, request_starts, sized, whole_requests
+
+ids = st.lists(st.sampled_from([None, 1, 2, 3, 4, 5]), max_size=60).map(
+    lambda values: sorted(values, key=lambda v: (v is None, v or 0))
+)
+
+
+@given(ids, st.integers(1, 20), st.integers(1, 12))
+def test_requests_are_never_torn_or_joined_or_lost(values, max_rows, step):
+    rows = pa.record_batch({"k": pa.array(values, pa.int64()), "n": list(range(len(values)))})
+    stream = [rows.slice(i, step) for i in range(0, len(values), step)]
+    found = []
+    for grouped in whole_requests(stream, ("k",), max_rows):
+        numbers = grouped.rows["n"].to_pylist()
+        assert grouped.offsets[0] == 0 and grouped.offsets[-1] == len(numbers)
+        spans = zip(grouped.offsets[:-1], grouped.offsets[1:], strict=True)
+        found += [numbers[a:b] for a, b in spans]
+    expected = [
+        [i for i, v in enumerate(values) if v == key] for key in dict.fromkeys(values) if key
+    ]
+    expected += [[i] for i, v in enumerate(values) if v is None]  # null equals nothing
+    assert found == expected
+
+
+def test_one_long_request_does_not_let_later_batches_grow():
+    keys = [0] * 100 + list(range(1, 101))
+    stream = [pa.record_batch({"k": [key]}) for key in keys]
+    sizes = [len(grouped.rows) for grouped in whole_requests(stream, ("k",), 10)]
+    assert sizes[0] <= 201 and max(sizes[1:]) <= 11 and sum(sizes) == 200
+
+
+def test_every_key_tells_requests_apart():
+    rows = pa.record_batch({"a": [1, 1, 1, 2], "b": ["x", "x", "y", "y"]})
+    assert request_starts(rows, ("a", "b")).tolist() == [0, 2, 3]
+
+
+@given(st.lists(st.lists(st.integers(0, 9), max_size=7), max_size=30), st.integers(1, 20))
+def test_rows_of_lists_come_in_batches_of_bounded_size(lists, max_rows):
+    rows = pa.record_batch({"c": pa.array(lists, pa.list_(pa.int64()))})
+    stream = [rows.slice(i, 4) for i in range(0, len(lists), 4)]
+    batches = list(sized(stream, max_rows))
+    assert [value for batch in batches for value in batch["c"].to_pylist()] == lists
+    longest = max([1, *map(len, lists)])
+    assert all(num_candidates(batch) <= max_rows + longest * 4 for batch in batches)
+    assert np.all([batch.num_rows for batch in batches])
