@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies as st
 
@@ -40,6 +41,9 @@ TYPES = {
     "city": pa.string(),
     "click": pa.float64(),
 }
+# A small log of other names, for tests with literal rows.
+KEYS = {"request_id": "r", "item_id": "i", "rank": "k"}
+ROW = {"r": "a", "i": "x", "k": 1}
 RANK_VALUES = [None, -1, 0, 1, 1, 2, 2, 3, 5, 9]
 SCORES = [None, math.nan, math.inf, -math.inf, -0.0, 0.0, 1.5, 1.5, -3.0, 1e308, 5e-324]
 STAGE_NAMES = ["recalled", "preranked", "ranked", "ranked", "reranked", "exposed", "lost", None]
@@ -241,3 +245,20 @@ def refused(log: dict[str, Any], **more: Any) -> list[UserError]:
         assert error.found, error.message
         assert error.help, error.message
     return list(errors)
+
+
+def read(tmp_path: Path, rows: Any, columns: Any = None, **more: Any) -> tuple[list, dict, Counter]:
+    """(items of all requests, requests, counts) of a Parquet log with these rows."""
+    source = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows)
+    pq.write_table(source, tmp_path / "log.parquet")
+    log = {"path": str(tmp_path / "log.parquet"), "columns": {**KEYS, **(columns or {})}, **more}
+    requests, counts = read_log(log)
+    return [item for row in requests.values() for item in row["items"]], requests, counts
+
+
+def faults(tmp_path: Path, rows: Any, columns: Any = None, **more: Any) -> list[UserError]:
+    """What is said where such a log is refused."""
+    source = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows)
+    pq.write_table(source, tmp_path / "log.parquet")
+    log = {"path": str(tmp_path / "log.parquet"), "columns": {**KEYS, **(columns or {})}, **more}
+    return refused(log)

@@ -9,26 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from rankdistill.log.source import Column, Condition, StageFromFlags
-from tests.log.door_kit import admitted, read_log, refused
-
-KEYS = {"request_id": "r", "item_id": "i", "rank": "k"}
-ROW = {"r": "a", "i": "x", "k": 1}
-
-
-def read(tmp_path, rows, columns=None, **more):
-    """The items of all requests of a Parquet log with these rows."""
-    source = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows)
-    pq.write_table(source, tmp_path / "log.parquet")
-    log = {"path": str(tmp_path / "log.parquet"), "columns": {**KEYS, **(columns or {})}, **more}
-    requests, counts = read_log(log)
-    return [item for row in requests.values() for item in row["items"]], requests, counts
-
-
-def faults(tmp_path, rows, columns=None, **more):
-    source = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows)
-    pq.write_table(source, tmp_path / "log.parquet")
-    log = {"path": str(tmp_path / "log.parquet"), "columns": {**KEYS, **(columns or {})}, **more}
-    return refused(log)
+from tests.log.door_kit import ROW, faults, read, read_log
 
 
 def test_nested_paths_constants_and_one_column_for_two(tmp_path):
@@ -172,62 +153,6 @@ def test_feedback_of_items_that_were_not_exposed_is_null_and_counted(tmp_path):
     assert counts["feedback_without_exposure"] == 1
 
 
-CONDITIONS = [
-    ("n", "=", 2, {"b"}),
-    ("n", "!=", 2, {"a", "c"}),
-    ("n", "<", 2.5, {"a", "b"}),
-    ("n", "<=", 2, {"a", "b"}),
-    ("n", ">", 1, {"b", "c"}),
-    ("n", ">=", 2, {"b", "c"}),
-    ("n", "in", [1, 3], {"a", "c"}),
-    ("n", "is_null", None, {"d"}),
-    ("n", "not_null", None, {"a", "b", "c"}),
-    ("t", "=", "2", {"b"}),
-    ("t", ">=", 10, {"c"}),  # as numbers: "9" is less
-    ("t", "in", ["9", "2"], {"a", "b"}),
-    ("on", "=", True, {"a", "c"}),
-    ("s.x", "=", "q", {"a"}),
-    ("at", ">", "2026-01-02", {"c"}),
-]
-
-
-@pytest.mark.parametrize(("column", "op", "value", "expected"), CONDITIONS)
-def test_rows_that_meet_every_condition_are_read(tmp_path, column, op, value, expected):
-    values = zip(
-        "abcd", [1, 2, 3, None], ["9", "2", "10", "x"], [True, False, True, None], strict=True
-    )
-    rows = [
-        {
-            **ROW,
-            "r": r,
-            "n": n,
-            "t": t,
-            "on": on,
-            "s": {"x": "q" if r == "a" else "p"},
-            "at": None if n is None else datetime.datetime(2026, 1, n),
-        }
-        for r, n, t, on in values
-    ]
-    key = "values" if op == "in" else "value"
-    where = [{"column": column, "op": op, **({} if value is None else {key: value})}]
-    _, requests, counts = read(tmp_path, rows, where=where)
-    assert set(requests) == expected and counts["rows_in"] == len(expected)
-
-
-@pytest.mark.parametrize(
-    ("column", "value", "code", "said"),
-    [
-        ("kk", 1, "E0102", '"k"'),
-        ("k", "one", "E0104", "numbers"),
-        ("k", True, "E0104", "numbers"),
-        ("r", True, "E0104", "in quotes"),
-    ],
-)
-def test_conditions_that_cannot_be_evaluated_are_refused(tmp_path, column, value, code, said):
-    (error,) = faults(tmp_path, [ROW], where=[{"column": column, "op": "=", "value": value}])
-    assert error.code == code and said in f"{error.message} {error.help}"
-
-
 def test_a_typo_suggests_the_right_column_and_all_faults_are_told_together(tmp_path):
     columns = {"rank": "rnak", "user_id": "user.nme", "teacher_score": "i", "item": ["colour"]}
     row = {**ROW, "rank": 1, "user": {"name": "u"}}
@@ -282,102 +207,6 @@ def test_feedback_keys_that_never_meet_are_refused(tmp_path):
         tmp_path, [{**ROW, "r": 1, "click": 1}], {"feedback": ["click"]}, feedback=feedback
     )
     assert [e.code for e in twice] == ["E0103"]
-
-
-IDS = [
-    "0",
-    "007",
-    "7",
-    "x" * 10_240,
-    " ",
-    "-1",
-    "1e3",
-    "\U0001f600",
-    "\u202eabc",
-    "e\u0301",
-    "\xe9",
-    "a\x00b",
-    "\u200b",
-    "=cmd()",
-    "<script>",
-]
-
-
-def test_text_ids_are_kept_as_given(tmp_path):
-    rows = [{**ROW, "r": text, "i": text} for text in IDS]
-    found, requests, _ = read(tmp_path, rows)
-    assert set(requests) == set(IDS)
-    assert [c["item_id"] for c in found] == sorted(IDS, key=str.encode)
-
-
-@pytest.mark.parametrize(
-    ("ids", "kind"),
-    [([2**63 - 1, -5, 0], pa.int64()), ([2**64 - 1, 1], pa.uint64()), ([200], pa.uint8())],
-)
-def test_integer_ids_are_exact(tmp_path, ids, kind):
-    source = pa.table({"r": pa.array(ids, kind), "i": pa.array(ids, kind), "k": [1] * len(ids)})
-    _, requests, _ = read(tmp_path, source)
-    assert set(map(int, requests)) == set(ids)
-    assert all(isinstance(key, str) == (kind == pa.uint64()) for key in requests)
-
-
-def test_ids_of_other_types_are_refused(tmp_path):
-    for kind in (pa.float64(), pa.bool_(), pa.binary()):
-        source = pa.table({"r": pa.array([None], kind), "i": ["x"], "k": [1]})
-        (error,) = faults(tmp_path, source)
-        assert error.code == "E0304" and "log.columns.request_id" in error.message
-
-
-def test_a_long_list_is_cut_and_the_tail_is_counted():
-    source = pa.table(
-        {
-            "request_id": ["a"] * 100_000,
-            "item_id": list(range(100_000)),
-            "rank": list(range(1, 100_001)),
-        }
-    )
-    found = admitted(source, {"max_candidates": 10})
-    assert found.lists.candidates["item_id"].to_pylist() == list(range(10))
-    assert found.counts["rejected.over_max_candidates"] == 99_990
-
-
-def test_lists_of_no_element_or_of_unequal_length_or_with_a_null():
-    source = pa.table(
-        {
-            "request_id": ["ok", "empty", "null", "unequal", "hole", "one"],
-            "item_id": [["x", "y"], [], None, ["x", "y"], ["x", None], ["x"]],
-            "rank": [[2, 1], [], None, [1], [1, 2], [1]],
-        }
-    )
-    found = admitted(source, {"layout": "lists"})
-    assert found.lists.requests["request_id"].to_pylist() == ["ok", "one"]
-    assert found.counts == {
-        **{"rows_in": 7, "rows_used": 3, "requests_in": 6, "requests_used": 2, "rank_one": 4},
-        **{"rejected.list_lengths_differ": 2, "rejected.list_null_element": 2},
-        **{
-            "requests.list_lengths_differ": 1,
-            "requests.list_null_element": 1,
-            "requests.list_empty": 2,
-        },
-    }
-
-
-def test_request_ids_that_occur_twice_are_found_whatever_batch_they_are_in(tmp_path):
-    source = pa.table({"r": ["a", "b", "a"], "i": [["x"], ["y"], ["z"]], "k": [[1], [1], [1]]})
-    engine = {"kind": "duckdb", "batch_rows": 1}
-    pq.write_table(source, tmp_path / "log.parquet")
-    log = {"path": str(tmp_path / "log.parquet"), "columns": KEYS, "layout": "lists"}
-    requests, counts = read_log(log, engine=engine)
-    assert set(requests) == {"b"} and counts["rejected.request_repeated"] == 2
-
-
-def test_request_columns_may_be_nan_or_lists_and_conflict_where_they_differ(tmp_path):
-    rows = [{**ROW, "i": i, "f": float("nan"), "h": [1, 2]} for i in ("x", "y")]
-    _, requests, _ = read(tmp_path, rows, {"request": ["f", "h"]})
-    assert requests["a"]["h"] == [1, 2]
-    rows[1]["h"] = [2, 1]
-    _, _, counts = read(tmp_path, rows, {"request": ["f", "h"]})
-    assert counts["rejected.request_conflict"] == 2
 
 
 @pytest.mark.parametrize(
