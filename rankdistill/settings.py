@@ -96,8 +96,10 @@ def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     result = dict(under)
     for key, value in over.items():
         below = result.get(key)
-        both = isinstance(below, dict) and isinstance(value, dict)
-        # A rule of another kind replaces the preset's rule whole.
-        same_kind = both and value.get("from", below.get("from")) == below.get("from")
-        result[key] = merged(below, value) if both and same_kind else value
+        if isinstance(below, dict) and isinstance(value, dict):
+            # A rule of another kind replaces the preset's rule whole.
+            same_kind = value.get("from", below.get("from")) == below.get("from")
+            result[key] = merged(below, value) if same_kind else value
+        else:
+            result[key] = value
     return result
