@@ -86,7 +86,11 @@ def _unranked_requests(
 ) -> np.ndarray | None:
     """Rows of requests in which no candidate has a rank; None where there are none."""
     ranked = ~np.isinf(first) & candidates.verdict.passed
+    if ranked.all():
+        return None
     has_rank = np.bincount(request[ranked], minlength=int(request[-1]) + 1 if len(request) else 0)
+    if has_rank.all():
+        return None
     from_score = has_rank[request] == 0
     return from_score if from_score.any() else None
 
@@ -126,10 +130,10 @@ def _lists(
         requests = requests.filter(pa.array(sizes > 0))
         sizes = sizes[sizes > 0]
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    place = np.arange(size) - np.repeat(offsets[:-1], sizes)
     ranked = ~np.isinf(first_key)
-    by_place = np.where(ranked, place + 1, 0).astype(np.int32)
     if mapping.options.teacher_order == "list_order" or from_score is not None:
+        place = np.arange(size) - np.repeat(offsets[:-1], sizes)
+        by_place = np.where(ranked, place + 1, 0).astype(np.int32)
         derived = np.ones(size, dtype=bool) if from_score is None else from_score
         logged = np.where(ranked & ~derived, first_key, 0).astype(np.int32)
         teacher_rank = np.where(derived, by_place, logged)

@@ -54,7 +54,8 @@ def _candidate_rows(candidates: Candidates, request: np.ndarray) -> np.ndarray:
         items = numbers(column, np.int64).view(U64)
     else:
         items = xxh64(column)
-    key = splitmix64(items ^ splitmix64(request.astype(U64)))
+    num_requests = int(request[-1]) + 1 if len(request) else 0
+    key = splitmix64(items ^ splitmix64(np.arange(num_requests, dtype=U64))[request])
     if candidates.verdict.code.any():
         key = key[candidates.verdict.passed]
     ordered = np.sort(key)
