@@ -128,25 +128,37 @@ class Spark:
         return log.unionByName(second, allowMissingColumns=True)
 
     def _grouped(self, frame: DataFrame, query: Query) -> DataFrame:
-        """One row per request: the list of its rows, each a struct."""
+        """One row per request: the list of its rows, each a struct.
+
+        A row whose key is null is a request of its own, and many of them may not collect
+        into one. Setting them apart reads the source twice, but for row groups without nulls;
+        a salt does not, but as a second key it costs a quarter of the whole build.
+        """
         from pyspark.sql import functions as F  # noqa: N812
 
         keys = [F.col(alias) for alias in query.group]
         is_null = reduce(lambda a, b: a | b, [key.isNull() for key in keys])
+        row = F.struct(*_in_order(frame.columns, query))
+        rows = F.sort_array(F.collect_list(row)) if query.order else F.collect_list(row)
+        if _is_columnar(query):
+            grouped = frame.where(~is_null).groupBy(*keys).agg(rows.alias(LIST)).select(LIST)
+            return grouped.union(frame.where(is_null).select(F.array(row).alias(LIST)))
         others = [F.col(name) for name in frame.columns if name not in query.group]
         lot = F.pmod(F.xxhash64(*(others or keys)), F.lit(NULL_GROUPS))
         salt = F.when(is_null, lot).alias(SALT)
-        rows = F.collect_list(F.struct(*_in_order(frame.columns, query)))
-        if query.order:
-            rows = F.sort_array(rows)
         return frame.groupBy(*keys, salt).agg(rows.alias(LIST)).select(LIST)
+
+
+def _is_columnar(query: Query) -> bool:
+    """Whether all sources tell from statistics where they hold nulls."""
+    sources = [query.log, *([query.feedback] if query.feedback else [])]
+    return all(source.options.format in ("parquet", "orc") for source in sources)
 
 
 def _in_order(names: list[str], query: Query) -> list[Column]:
     """The fields of a row, those first by which it is sorted within its request.
 
-    A hint alone, but it pays: rows that come sorted are not moved again, which is a fifth of
-    all the work at 200 candidates per request.
+    A hint alone, but it pays: rows that come sorted are not moved again behind the engine.
     """
     from pyspark.sql import functions as F  # noqa: N812
 
