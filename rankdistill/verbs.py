@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import sys
 import time
@@ -97,15 +98,21 @@ class Run:
 
 
 @contextlib.contextmanager
-def signals_stop() -> Iterator[None]:
-    """SIGTERM and SIGINT raise `Stopped` in the main thread."""
+def signals_stop() -> Iterator[list[Stopped]]:
+    """SIGTERM and SIGINT raise `Stopped` in the main thread; the ones that came are listed.
+
+    The list counts: a library in whose call the signal arrives (DuckDB's, say) may turn the
+    exception into one of its own.
+    """
+    came: list[Stopped] = []
 
     def stop(number: int, frame: Any) -> None:
-        raise Stopped(signal.Signals(number).name)
+        came.append(Stopped(signal.Signals(number).name))
+        raise came[-1]
 
     before = {name: signal.signal(getattr(signal, name), stop) for name in SIGNALS}
     try:
-        yield
+        yield came
     finally:
         for name, handler in before.items():
             signal.signal(getattr(signal, name), handler)
@@ -113,24 +120,37 @@ def signals_stop() -> Iterator[None]:
 
 def carry_out(run: Run, verb: Callable[[Run], int | None]) -> int:
     """Run the verb; its exit code. Errors are told on stderr, run_result.json is left."""
-    errors: list[UserError] = []
+    code, errors, came = 0, list[UserError](), list[Stopped]()
     try:
-        with signals_stop():
+        with signals_stop() as came:
             code = verb(run) or 0
-    except UserErrors as found:
-        errors, code = list(found.errors), found.exit_code
-    except UserError as found:
-        errors, code = [found], found.exit_code
-    except Stopped as stopped:
-        run.say(f"stopped by {stopped}; nothing was published, strays are left to gc")
-        code = stopped.code
     except BrokenPipeError:
         code = 0
-    except Exception:
-        traceback.print_exc()
-        run.say("this is a fault in rankdistill, not in your input; please report it")
-        code = OUR_BUG
-    for error in errors:
-        run.say(render(error))
+    except (Exception, Stopped) as fault:
+        if came:
+            run.say(f"stopped by {came[0]}: a build is published whole or not at all; gc tidies up")
+            code = came[0].code
+        else:
+            code, errors = _told(run, fault)
     run.leave(code, errors)
     return code
+
+
+def leave_if_stopped(code: int) -> None:
+    """After a signal end the process now: threads of ours or of a library may still be at work."""
+    if code in SIGNALS.values():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _told(run: Run, fault: BaseException) -> tuple[int, list[UserError]]:
+    """Say what went wrong; the exit code, and the user's faults."""
+    if isinstance(fault, UserError | UserErrors):
+        errors = list(fault.errors) if isinstance(fault, UserErrors) else [fault]
+        for error in errors:
+            run.say(render(error))
+        return fault.exit_code, errors
+    traceback.print_exception(fault)
+    run.say("this is a fault in rankdistill, not in your input; please report it")
+    return OUR_BUG, []

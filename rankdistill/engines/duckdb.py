@@ -6,7 +6,7 @@ import os
 import queue
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -27,6 +27,8 @@ from rankdistill.log.source import TableSource
 
 # Rows that DuckDB hands over at once, of a rows log and of one with lists.
 MAX_ROWS, LIST_ROWS = 1_000_000, 8192
+
+POLL_SECONDS = 0.2  # how soon a worker, or the thread that feeds them, sees that the other is gone
 
 
 class DuckDb:
@@ -209,30 +211,34 @@ def _reported(batches: Iterator[Grouped], progress: Progress) -> Iterator[Groupe
 def _in_threads(batches: Iterator[Grouped], work: Work, num_threads: int) -> Iterator[Row]:
     """Feed batches to `num_threads` workers, each one call of `work`; the first fault stops all."""
     waiting: queue.Queue[Grouped | None] = queue.Queue(maxsize=num_threads)
+    tasks: list[Future] = []
     stopped = False
 
     def fed() -> Iterator[Grouped]:
-        while (batch := waiting.get()) is not None:
-            if stopped:
+        # A fault, or a signal, may strike the feeding thread anywhere: never wait for it blindly.
+        while not stopped:
+            try:
+                batch = waiting.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                continue
+            if batch is None:
                 return
             yield batch
 
+    def task(number: int) -> list[Row]:
+        return list(work(fed(), f"t{number}"))
+
     with ThreadPoolExecutor(num_threads) as pool:
-        tasks = [
-            pool.submit(lambda number=i: list(work(fed(), f"t{number}")))  # type: ignore[misc]
-            for i in range(num_threads)
-        ]
         try:
+            tasks += [pool.submit(task, number) for number in range(num_threads)]
             for batch in batches:
                 _put(waiting, batch, tasks)
             for _ in tasks:
                 _put(waiting, None, tasks)
+            yield from (row for task in tasks for row in task.result())
         except BaseException:
             stopped = True
-            _release(waiting, tasks)
             raise
-        for task in tasks:
-            yield from task.result()
 
 
 def _put(waiting: queue.Queue[Grouped | None], batch: Grouped | None, tasks: list[Future]) -> None:
@@ -242,16 +248,6 @@ def _put(waiting: queue.Queue[Grouped | None], batch: Grouped | None, tasks: lis
             if task.done() and task.exception():
                 task.result()
         try:
-            return waiting.put(batch, timeout=0.2)
+            return waiting.put(batch, timeout=POLL_SECONDS)
         except queue.Full:
             continue
-
-
-def _release(waiting: queue.Queue[Grouped | None], tasks: list[Future]) -> None:
-    """Let every task come to its end."""
-    while not all(task.done() for task in tasks):
-        try:
-            waiting.put(None, timeout=0.05)
-        except queue.Full:
-            waiting.get()
-        wait(tasks, timeout=0.05, return_when=FIRST_COMPLETED)
