@@ -231,6 +231,7 @@ def test_explain_names_the_nearest_code():
         (("top_k: 3}\n  listwise", "topk: 3}\n  listwise"), 2, "feed.yaml:8:14"),
         (("top_k: 3}\n  listwise", "topk: 3}\n  listwise"), 2, 'did you mean "top_k"?'),
         (("[click]", "[clik]"), 2, 'did you mean "click"?'),
+        (("[click]", "{weight: click}"), 2, 'the name "weight"'),
         (("sim/log", "sim/lug"), 3, "error[E0311]"),
         (("output: feed", "output: sim"), 4, "error[E0202]"),
         (("output: feed", "output: foreign"), 4, "folder is not empty"),

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from rankdistill.contract import SAMPLE_TABLES, table_contract
 from rankdistill.errors import ConfigError, InputError, UserError, UserErrors, closest
 from rankdistill.log.casts import cast
 from rankdistill.log.conditions import check_conditions
@@ -205,13 +206,16 @@ def _alike(a: pa.DataType | None, b: pa.DataType | None) -> bool:
 def _clashes(mapping: Mapping) -> list[UserError]:
     faults: list[UserError] = []
     seen: set[str] = set(RESERVED)
+    # Feedback stands in the sample tables too, beside label, weight, grade, ...
+    of_samples = {c["name"] for table in SAMPLE_TABLES for c in table_contract(table)["columns"]}
     for mapped in (*mapping.request, *mapping.candidate, *mapping.feedback_fields[2:]):
-        if mapped.name in seen:
+        is_feedback = mapped.name in mapping.feedback_names
+        if mapped.name in seen or (is_feedback and mapped.name in of_samples):
             faults.append(
                 ConfigError(
                     "E0103",
                     f'the name "{mapped.name}" ({mapped.place}) is taken by another column',
-                    found=", ".join(sorted(seen)),
+                    found=", ".join(sorted(seen | of_samples if is_feedback else seen)),
                     help="give it another name on the left side of the mapping",
                 )
             )
