@@ -15,7 +15,7 @@ from rankdistill.contract import resource
 from rankdistill.doctor import examine
 from rankdistill.document import apply_overrides, read_document, read_file
 from rankdistill.errors import ConfigError, PlaceError, UserErrors, closest
-from rankdistill.log.days import Days
+from rankdistill.log.days import Asked
 from rankdistill.log.reasons import REASONS, SKIPPED
 from rankdistill.log.simulate import SimulateOptions
 from rankdistill.log.simulate import simulate as simulate_log
@@ -115,9 +115,9 @@ def build(
 ) -> None:
     if dts and (first or last):
         raise ConfigError("E0105", "give --dt, or --from and --to, not both")
-    days = Days(chosen.dt, chosen.split, frozenset(dts) if dts else None, first, last)
+    asked = Asked(frozenset(dts) if dts else None, first, last)
     run.data_set = chosen.output
-    made = builder.build(chosen, days=days, force=force, notify=run.notify)
+    made = builder.build(chosen, asked=asked, force=force, notify=run.notify)
     _tell(run, chosen, made)
 
 

@@ -13,10 +13,10 @@ from rankdistill import __version__
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.engines.query import Engine
 from rankdistill.errors import InputError, PlaceError
-from rankdistill.log.days import Days
+from rankdistill.log.days import Asked
 from rankdistill.log.files import LogFile, fingerprint
 from rankdistill.one_pass import Tally, collect, reject_parts, work
-from rankdistill.prepare import Prepared, prepare, repeated_requests
+from rankdistill.prepare import Prepared, day_partition, prepare, repeated_requests
 from rankdistill.settings import Settings
 from rankdistill.store.builds import Build, BuildInfo, DayFacts
 from rankdistill.store.dataset import DataSet
@@ -56,23 +56,29 @@ def silent(event: str, **facts: Any) -> None:
 def build(
     settings: Settings,
     *,
-    days: Days | None = None,
+    asked: Asked | None = None,
     force: bool = False,
     notify: Notify = silent,
 ) -> BuildResult:
     """Build what `settings` asks for and publish it whole, or publish nothing.
 
-    days: the days asked for (None: all of the log). force: build even what is up to date, and
+    asked: the days to build (None: all of the log). force: build even what is up to date, and
     replace a day of which the log now lacks files. notify(event, **facts) hears of progress.
     """
     with closing(make_engine(settings.engine)) as engine:
-        prepared = prepare(settings, engine, days)
+        prepared = prepare(settings, engine, asked)
         inputs = _input_paths(settings)
         data_set = DataSet.create_or_open(settings.output, inputs)
         current = data_set.current()
-        if current is not None and not force and (ready := up_to_date(prepared, current)):
-            counts = {dt: dict(current.days[dt].counts.get("counts", {})) for dt in ready}
-            return BuildResult(current, False, {}, counts)
+        if current is not None and not force:
+            ready = up_to_date(prepared, current)
+            rest = set(files_by_day(prepared) or ()) - set(ready)
+            if ready and not rest:
+                counts = {dt: dict(current.days[dt].counts.get("counts", {})) for dt in ready}
+                return BuildResult(current, False, {}, counts)
+            if ready:
+                prepared = prepare(settings, engine, Asked(frozenset(rest)))
+                notify("up_to_date", days=ready)
         return _build(prepared, engine, data_set, force, notify)
 
 
@@ -94,7 +100,9 @@ def _build(
     check_conservation(prepared, tally, num_rows)
     warnings = judge_door(prepared, tally) + advice(prepared)
     parts += reject_parts(recipe, sample)
-    facts = day_facts(prepared, tally, {part["dt"] for part in parts})
+    # A day whose files hold no usable row (any more) is replaced, too: by nothing.
+    dts = {part["dt"] for part in parts} | set(files_by_day(prepared) or ())
+    facts = day_facts(prepared, tally, dts)
     if not force:
         refuse_partial(facts, staging.base)
     info = BuildInfo(
@@ -111,54 +119,38 @@ def _build(
 
 
 def up_to_date(prepared: Prepared, current: Build) -> list[str]:
-    """The days asked for, where all of them are already as this build would make them."""
-    asked = asked_for(prepared.days)
-    if prepared.days.only is not None:
-        wanted = sorted(prepared.days.only)
-        if not all(dt in current.days for dt in wanted):
-            return []
-    else:
-        wanted = [
-            dt
-            for dt, day in current.days.items()
-            if day.counts.get("asked") == asked and _is_same(prepared, dt, day)
-        ]
-        known = files_by_day(prepared)
-        if known is not None and not {dt for dt in known if _in_range(prepared.days, dt)} <= set(
-            wanted
-        ):
-            return []
-        return wanted
-    return wanted if all(_is_same(prepared, dt, current.days[dt]) for dt in wanted) else []
+    """The days asked for that are already as this build would make them.
+
+    Where rows decide on the day, all of them or none: which days the log holds is then known
+    only from an earlier build of the same files under the same choice of days.
+    """
+    known = files_by_day(prepared)
+    if known is not None:
+        return [dt for dt in sorted(known) if _is_same(prepared, dt, current.days.get(dt))]
+    same = [dt for dt, day in current.days.items() if _is_same(prepared, dt, day)]
+    if prepared.days.asked.only is not None:
+        wanted = sorted(prepared.days.asked.only)
+        return wanted if set(wanted) <= set(same) else []
+    asked = str(prepared.days.asked)
+    return [dt for dt in same if current.days[dt].counts.get("asked") == asked]
 
 
-def _is_same(prepared: Prepared, dt: str, day: DayFacts) -> bool:
+def _is_same(prepared: Prepared, dt: str, day: DayFacts | None) -> bool:
+    if day is None:
+        return False
     same_input = day.fingerprint == day_fingerprint(prepared, dt)
     return same_input and day.config_hash == prepared.config_hash
 
 
-def _in_range(days: Days, dt: str) -> bool:
-    return (days.first is None or dt >= days.first) and (days.last is None or dt <= days.last)
-
-
-def asked_for(days: Days) -> str:
-    """The choice of days in text: part of what a day was built under."""
-    if days.only is not None:
-        return ",".join(sorted(days.only))
-    if days.first is None and days.last is None:
-        return "all"
-    return f"{days.first or ''}..{days.last or ''}"
-
-
 def files_by_day(prepared: Prepared) -> dict[str, list[LogFile]] | None:
     """Files of each day where the log's own partition is the day; None where rows decide."""
-    day_field = prepared.mapping.request_field("dt")
-    log = prepared.log
-    if not prepared.dt_is_partition or day_field is None or log.day_column is None:
+    column = day_partition(prepared.log, prepared.mapping, prepared.days)
+    if column is None:
         return None
     by_day: dict[str, list[LogFile]] = {}
-    for file in log.files:
-        by_day.setdefault(dict(file.partition)[log.day_column] or "", []).append(file)
+    for file in prepared.log.files:
+        if day := dict(file.partition)[column]:
+            by_day.setdefault(day, []).append(file)
     return by_day
 
 
@@ -187,7 +179,7 @@ def day_facts(prepared: Prepared, tally: Tally, dts: set[str]) -> dict[str, DayF
             config_hash=prepared.config_hash,
             fingerprint=day_fingerprint(prepared, dt),
             counts={
-                "asked": asked_for(prepared.days),
+                "asked": str(prepared.days.asked),
                 "files": [file.path for file in day_files(prepared, dt)],
                 "counts": dict(tally.by_dt.get(dt, {})),
                 "door": dict(tally.door),
@@ -248,7 +240,7 @@ def judge_door(prepared: Prepared, tally: Tally) -> list[str]:
     warnings = []
     if sum(bad.values()):
         split = ", ".join(f"{name.removeprefix('score_')} {n:,}" for name, n in bad.items())
-        text = f"teacher_score is bad in {sum(bad.values()):,} of {door['rows_in']:,} rows"
+        text = f"a score is bad in {sum(bad.values()):,} of {door['rows_in']:,} rows"
         if options.on_bad_score == "fail":
             raise InputError("E0301", text, found=split, help="set log.on_bad_score: reject")
         warnings.append(f"{text} ({split}): rows set aside")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import re
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from typing import Any
 
+from rankdistill.engines.spark_session import check_java
+from rankdistill.errors import ResourceError
+
 NEEDED = ("numpy", "pyarrow", "duckdb", "deltalake", "pydantic", "pyyaml", "typer")
-OPTIONAL = {"pyspark": "the spark engine", "torch": "training a student"}
+OPTIONAL = {"pyspark": "the spark engine"}
 
 
 @dataclass(frozen=True)
@@ -59,20 +60,6 @@ def examine() -> Examination:
     return Examination(tuple(findings))
 
 
-def java_version() -> tuple[int | None, str]:
-    """(major version of the Java that Spark would start, how it was found)."""
-    home = os.environ.get("JAVA_HOME")
-    command = os.path.join(home, "bin", "java") if home else shutil.which("java")
-    if command is None or not os.path.exists(command):
-        return None, f"JAVA_HOME {home or 'unset'}; java not on PATH"
-    told = subprocess.run([command, "-version"], capture_output=True, text=True, check=False)  # noqa: S603
-    match = re.search(r'version "(\d+)(?:\.(\d+))?', told.stderr)
-    if match is None:
-        return None, f"{command} does not say its version"
-    major = int(match[1]) if match[1] != "1" else int(match[2] or 0)
-    return major, command
-
-
 def _python() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
     good = (3, 11) <= sys.version_info[:2] <= (3, 13)
@@ -88,8 +75,8 @@ def _package(name: str, use: str | None = None) -> Finding:
 
 
 def _java() -> Finding:
-    major, how = java_version()
-    if major is None:
-        return Finding("java", "not found", f"needed for the spark engine: 17 or newer; {how}")
-    advice = "" if major >= 17 else "the spark engine needs 17 or newer"
-    return Finding("java", f"{major} ({how})", advice)
+    try:
+        java, major = check_java()
+    except ResourceError as fault:
+        return Finding("java", "not usable", f"the spark engine would say: {fault.message}")
+    return Finding("java", f"{major} ({java})")

@@ -6,7 +6,7 @@ Everything that can be known to be wrong before a row is read is found here; `va
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from rankdistill.errors import ConfigError, InputError, UserError, UserErrors
 from rankdistill.lists.group import Grouped
 from rankdistill.log.bind import bind
 from rankdistill.log.canonical import evaluate, knows_exposure
-from rankdistill.log.days import Days
+from rankdistill.log.days import Asked, Days
 from rankdistill.log.door import admit, repeat_key
 from rankdistill.log.files import Opened, fingerprint
 from rankdistill.log.mapping import Mapping, raw_schema
@@ -74,9 +74,9 @@ class Prepared:
         return fingerprint(files)
 
 
-def prepare(settings: Settings, engine: Engine, days: Days | None = None) -> Prepared:
+def prepare(settings: Settings, engine: Engine, asked: Asked | None = None) -> Prepared:
     """Open, bind, resolve. Raises UserErrors: all that is wrong before a row is read."""
-    days = days or Days(settings.dt, settings.split)
+    days = Days(settings.dt, settings.split, asked or Asked())
     options = settings.log
     log = engine.open(options)
     feedback = engine.open(options.feedback) if options.feedback else None
@@ -92,10 +92,40 @@ def prepare(settings: Settings, engine: Engine, days: Days | None = None) -> Pre
             faults.append(ConfigError("E0105", f"samples.{kind}: {reason}"))
     if faults:
         raise UserErrors(faults)
-    partitioned = days.is_partition(mapping)
-    query = query_of(mapping, log, feedback, dt_is_partition=partitioned)
+    log = of_days(log, mapping, days)
+    query = query_of(mapping, log, feedback, dt_is_partition=days.is_partition(mapping))
     schemas = table_schemas(mapping, days, kinds, log, feedback, write_lists=settings.samples.lists)
     return Prepared(settings, log, feedback, mapping, days, kinds, query, schemas, facts)
+
+
+def day_partition(log: Opened, mapping: Mapping, days: Days) -> str | None:
+    """The partition column of the files that dt comes from; None where rows decide."""
+    day = mapping.request_field("dt")
+    if day is None or not days.is_partition(mapping):
+        return None
+    names = [".".join(mapping.paths[alias]) for alias in day.aliases]
+    return names[0] if len(names) == 1 and names[0] in log.partition_names else None
+
+
+def of_days(log: Opened, mapping: Mapping, days: Days) -> Opened:
+    """The log without the files of days that were not asked for; E0311 where none is left."""
+    column = day_partition(log, mapping, days)
+    if column is None:
+        return log
+    values = pa.array([dict(file.partition)[column] for file in log.files], pa.string())
+    unwanted = days.unwanted(values)
+    if unwanted is None:
+        return log
+    files = tuple(file for file, out in zip(log.files, unwanted, strict=True) if not out)
+    if not files:
+        known = sorted({value for value in values.to_pylist() if value is not None})
+        raise InputError(
+            "E0311",
+            f"the log has no file of the {column} asked for",
+            found=f"{column} from {known[0]} to {known[-1]}" if known else None,
+            help="see --dt, --from and --to",
+        )
+    return replace(log, files=files)
 
 
 def facts_of(mapping: Mapping) -> LogFacts:

@@ -114,8 +114,8 @@ def _lead_workers_here() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join([home, *filter(None, paths)])
 
 
-def check_java() -> None:
-    """ResourceError E0401 where no Java 17 or newer would start."""
+def check_java() -> tuple[str, int]:
+    """(the java that would start, its major version); ResourceError E0401 unless 17 or newer."""
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
     if java is None or not Path(java).is_file():
@@ -127,6 +127,7 @@ def check_java() -> None:
     found = java_version(java)
     if found is None or found < MIN_JAVA:
         raise _no_java(f"{java} is Java {found or 'of an unknown version'}")
+    return java, found
 
 
 def java_version(java: str) -> int | None:

@@ -85,14 +85,41 @@ class SplitOptions(Options):
 
 
 @dataclass(frozen=True)
-class Days:
-    """The rules of dt and split, with the days asked for (None: all)."""
+class Asked:
+    """The days asked for: these, or those from first to last; by default all."""
 
-    dt: DtOptions = DtOptions()
-    split: SplitOptions = SplitOptions()
     only: frozenset[str] | None = None
     first: str | None = None
     last: str | None = None
+
+    def __str__(self) -> str:
+        if self.only is not None:
+            return ",".join(sorted(self.only))
+        if self.first is None and self.last is None:
+            return "all"
+        return f"{self.first or ''}..{self.last or ''}"
+
+    def unwanted(self, dates: pa.Array) -> np.ndarray | None:
+        """bool [R]: of a day that was not asked for; None where every day is wanted."""
+        if self.only is None and self.first is None and self.last is None:
+            return None
+        keep = pa.repeat(pa.scalar(True), len(dates))
+        if self.only is not None:
+            keep = pc.is_in(dates, value_set=pa.array(sorted(self.only), pa.string()))
+        if self.first is not None:
+            keep = pc.and_(keep, pc.greater_equal(dates, self.first))
+        if self.last is not None:
+            keep = pc.and_(keep, pc.less_equal(dates, self.last))
+        return ~keep.fill_null(False).to_numpy(zero_copy_only=False)
+
+
+@dataclass(frozen=True)
+class Days:
+    """The rules of dt and split, with the days asked for."""
+
+    dt: DtOptions = DtOptions()
+    split: SplitOptions = SplitOptions()
+    asked: Asked = Asked()
 
     def source(self, has_partition: bool, has_time: bool) -> str:
         """The rule in force: the configured one, else what the log has."""
@@ -133,13 +160,4 @@ class Days:
 
     def unwanted(self, dates: pa.Array) -> np.ndarray | None:
         """bool [R]: of a day that was not asked for; None where every day is wanted."""
-        if self.only is None and self.first is None and self.last is None:
-            return None
-        keep = pa.repeat(pa.scalar(True), len(dates))
-        if self.only is not None:
-            keep = pc.is_in(dates, value_set=pa.array(sorted(self.only), pa.string()))
-        if self.first is not None:
-            keep = pc.and_(keep, pc.greater_equal(dates, self.first))
-        if self.last is not None:
-            keep = pc.and_(keep, pc.less_equal(dates, self.last))
-        return ~keep.fill_null(False).to_numpy(zero_copy_only=False)
+        return self.asked.unwanted(dates)

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from rankdistill.build import build
-from rankdistill.log.days import Days, DtOptions, SplitOptions
+from rankdistill.log.days import Asked, Days, DtOptions, SplitOptions
 from rankdistill.store.dataset import DataSet
 from tests.log.door_kit import admitted, read_log, settings
 
@@ -81,7 +81,7 @@ def test_faults_of_a_day_that_was_not_asked_for_leave_that_day_alone(tmp_path):
     build(config)
     data_set = DataSet.open(tmp_path / "out")
     before = {t: str(data_set.content_hash(t, "2026-11-02")) for t in ("lists", "rejects")}
-    made = build(config, days=Days(only=frozenset({"2026-11-01"})), force=True)
+    made = build(config, asked=Asked(frozenset({"2026-11-01"})), force=True)
     assert made.door == {**made.door, "skipped.other_dt": 2, "rejected.item_id_missing": 1}
     assert {t: str(data_set.content_hash(t, "2026-11-02")) for t in ("lists", "rejects")} == before
 
