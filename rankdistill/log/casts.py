@@ -91,6 +91,8 @@ def _number(target: pa.DataType | None) -> Callable[[pa.Array, str | None], Cast
             return column.cast(pa.int8()), None
         if pa.types.is_string(kind):
             return attempt(stripped(column), lambda c: c.cast(pa.float64()), _FLOAT)
+        if pa.types.is_null(kind):  # a column that its writer never saw a value of
+            return column.cast(target or pa.float64()), None
         if target is None and (
             pa.types.is_signed_integer(kind) or kind.bit_width < 64 or pa.types.is_floating(kind)
         ):
