@@ -63,7 +63,7 @@ class Run:
         if self._bar is not None:
             self._bar.stop()
         target = self.result_file
-        if target is None and self.data_set and (Path(self.data_set) / "builds").is_dir():
+        if target is None and self.data_set and os.path.isdir(Path(self.data_set) / "builds"):
             target = str(Path(self.data_set) / "run_result.json")
         if target is None:
             return

@@ -53,7 +53,7 @@ class DataSet:
         fit (a link, the home folder or above, an overlap with the input); nothing is touched.
         """
         path = place.output(root, inputs)
-        path.mkdir(mode=0o750, parents=True, exist_ok=True)
+        place.make(path)
         staging.mark(path)
         builds.create(path)
         return cls(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -63,7 +64,7 @@ class HashedFile:
 def make_dirs(root: Path, inside: str) -> None:
     """Make the folders `inside` (with /) below `root`, never through a symbolic link.
 
-    Raises PlaceError E0202 where one of them is a link.
+    Raises PlaceError E0202 where one of them is a link, or its name too long.
     """
     path = root
     for name in Path(inside).parts:
@@ -78,6 +79,15 @@ def make_dirs(root: Path, inside: str) -> None:
                     found=f"{path} -> {os.readlink(path)}",
                     help="put a folder there, or name the link's target as output",
                 ) from None
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            raise PlaceError(
+                "E0202",
+                f"a folder's name is too long: {len(name):,} characters",
+                found=name[:60] + "...",
+                help="shorten the values of dt, or the output folder's own path",
+            ) from None
 
 
 def sync(path: Path) -> None:

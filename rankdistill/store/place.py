@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rankdistill.errors import PlaceError
 from rankdistill.store import builds
+from rankdistill.store.files import DIR_MODE
 from rankdistill.store.staging import FOLDER, MARKER
 
 WILD = "*?["
@@ -17,11 +18,11 @@ WILD = "*?["
 def existing(root: str | Path) -> Path:
     """`root` made absolute; PlaceError E0201 where it is not a data set of ours."""
     path = Path(root)
-    if not path.is_dir() or not builds.is_ours(path):
+    if not os.path.isdir(path) or not builds.is_ours(path):
         raise PlaceError(
             "E0201",
             f"{path} is not a rankdistill data set",
-            found="no folder" if not path.is_dir() else "no table of builds in it",
+            found="no folder" if not os.path.isdir(path) else "no table of builds in it",
             help="name the folder that `output` names in the config, or build it first",
         )
     return Path(os.path.realpath(path))
@@ -33,18 +34,19 @@ def output(root: str | Path, inputs: Iterable[str | Path] = ()) -> Path:
     inputs: files, folders and globs that the build reads.
     Raises PlaceError E0201 (something else is there) or E0202 (a dangerous place).
     """
+    _refuse_remote(str(root))
     path = Path(os.path.abspath(root))
     real = Path(os.path.realpath(root))
     _refuse_links(Path(root), path, real)
     _refuse_roots(real)
     for given in inputs:
         _refuse_overlap(real, str(given))
-    nearest = next(place for place in (real, *real.parents) if place.exists())
-    if not nearest.is_dir():
+    nearest = next(place for place in (real, *real.parents) if os.path.lexists(place))
+    if not os.path.isdir(nearest):
         raise PlaceError(
             "E0201", f"refusing to write into {root}: {nearest} is a file", help="name a folder"
         )
-    if real.is_dir() and not (_is_fresh(real) or builds.is_ours(real)):
+    if os.path.isdir(real) and not (_is_fresh(real) or builds.is_ours(real)):
         raise PlaceError(
             "E0201",
             f"refusing to write into {root}: folder is not empty and not a rankdistill data set",
@@ -54,9 +56,20 @@ def output(root: str | Path, inputs: Iterable[str | Path] = ()) -> Path:
     return real
 
 
+def _refuse_remote(root: str) -> None:
+    scheme, mark, _ = root.partition("://")
+    if mark:
+        raise PlaceError(
+            "E0202",
+            f"refusing to write into {root}: a data set lies in a local or mounted folder",
+            found=f"a place of the scheme {scheme}",
+            help="mount it, or build into a folder and copy that",
+        )
+
+
 def _refuse_links(root: Path, path: Path, real: Path) -> None:
     """A link as the folder itself, or `..` that leaves through one; links above it are fine."""
-    if path.is_symlink() or (".." in root.parts and Path(os.path.realpath(path)) != real):
+    if os.path.islink(path) or (".." in root.parts and Path(os.path.realpath(path)) != real):
         raise PlaceError(
             "E0202",
             f"refusing to write into {root}: it leads elsewhere through a symbolic link",
@@ -90,6 +103,19 @@ def _refuse_overlap(real: Path, given: str) -> None:
         f"refusing to write into {real}: it {how} the input {given}",
         help="name an output folder apart from the input",
     )
+
+
+def make(real: Path) -> None:
+    """The folder itself; PlaceError E0202 where the system does not let us."""
+    try:
+        real.mkdir(mode=DIR_MODE, parents=True, exist_ok=True)
+    except OSError as error:
+        raise PlaceError(
+            "E0202",
+            f"the output folder cannot be made: {error.strerror}",
+            found=str(real),
+            help="name a folder that you may write into",
+        ) from None
 
 
 def _reaches(pattern: tuple[str, ...], inside: tuple[str, ...]) -> bool:

@@ -39,6 +39,9 @@ REFUSED = {
     "{world}/logs/out": "E0202",
     "{world}/logs/dt=1": "E0202",
     "{world}/home/away/out": "E0202",  # a link above, into the input
+    "s3://bucket/feed": "E0202",
+    "{world}/" + "x" * 300: "E0202",
+    "/proc/feed": "E0202",
 }
 
 
