@@ -105,6 +105,7 @@ def _build(
     facts = day_facts(prepared, tally, dts)
     if not force:
         refuse_partial(facts, staging.base)
+    warnings += left_behind(prepared, facts, staging.base)
     info = BuildInfo(
         config_hash=prepared.config_hash,
         seed=prepared.settings.seed,
@@ -165,15 +166,36 @@ def day_fingerprint(prepared: Prepared, dt: str) -> str:
     return fingerprint(day_files(prepared, dt))
 
 
+def refuse_empty(tally: Tally) -> None:
+    """InputError E0312 where no row is left."""
+    if tally.by_dt:
+        return
+    raise InputError(
+        "E0312",
+        "no row of the log can be used",
+        found=describe_door(tally.door),
+        help="`rankdistill explain REASON` says what each reason means; if rows in is 0, the log, "
+        "or what log.where leaves of it, is empty",
+    )
+
+
+def left_behind(prepared: Prepared, facts: Mapping[str, DayFacts], base: Build | None) -> list[str]:
+    """Warnings: days asked for that are not there, tables that the replaced days had before."""
+    absent = sorted((prepared.days.asked.only or frozenset()) - set(facts))
+    found = [f"dt={dt} was asked for, and no row of the log has it" for dt in absent]
+    before = [base.days[dt] for dt in facts if base and dt in base.days]
+    for table in sorted({table for day in before for table in day.tables} - set(prepared.schemas)):
+        days = sum(table in day.tables for day in before)
+        found.append(
+            f"{table} of {days:,} replaced days is no longer in the data set: this configuration "
+            "does not build it"
+        )
+    return found
+
+
 def day_facts(prepared: Prepared, tally: Tally, dts: set[str]) -> dict[str, DayFacts]:
     """What `builds` keeps of each day: enough to tell whether it is up to date."""
-    if not tally.by_dt:
-        raise InputError(
-            "E0312",
-            "no row of the log can be used",
-            found=describe_door(tally.door),
-            help="rankdistill validate shows what is wrong with the rows",
-        )
+    refuse_empty(tally)
     return {
         dt: DayFacts(
             config_hash=prepared.config_hash,
@@ -250,6 +272,11 @@ def judge_door(prepared: Prepared, tally: Tally) -> list[str]:
         if name.startswith("rejected.") and n and name.removeprefix("rejected.") not in BAD_SCORES
     }
     warnings += [f"{n:,} rows set aside: {reason}" for reason, n in others.items()]
+    if door["feedback.rows_in"] and not door["feedback.joined"]:
+        warnings.append(
+            "no row of the feedback table meets a candidate: are request_id and item_id under "
+            "log.feedback.columns the same ids as the log's?"
+        )
     warnings += [f"file set aside: {path}: {why}" for path, why in prepared.log.skipped]
     return warnings
 
@@ -271,7 +298,18 @@ def describe_door(door: Mapping[str, int]) -> str:
         if n and name.startswith(("rejected.", "skipped."))
     ]
     head = f"rows in {door.get('rows_in', 0):,}, used {door.get('rows_used', 0):,}"
-    return ", ".join([head, *reasons])
+    return ", ".join([head, *reasons]) + _describe_feedback(door)
+
+
+def _describe_feedback(door: Mapping[str, int]) -> str:
+    """What became of the feedback table's rows; nothing where there is none."""
+    rows_in = door.get("feedback.rows_in", 0)
+    fates = [
+        f"{name.split('.', 1)[1]} {n:,}"
+        for name, n in sorted(door.items())
+        if n and name.startswith("feedback.") and name != "feedback.rows_in"
+    ]
+    return f"; feedback rows in {rows_in:,}, {', '.join(fates)}" if rows_in else ""
 
 
 def _input_paths(settings: Settings) -> list[str]:

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rankdistill.build import day_fingerprint
+from rankdistill.build import day_fingerprint, describe_door, judge_door, refuse_empty
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.errors import UserError
 from rankdistill.lists.batch import STAGES
@@ -61,6 +61,8 @@ def plan(settings: Settings, *, exact: bool = False) -> Plan:
         seen = look(prepared, engine, share)
         if share < 1 and not seen.total["requests"]:
             share, seen = 1.0, look(prepared, engine)  # a few huge requests: none was drawn
+    judged = judge_door(prepared, seen.tally)
+    refuse_empty(seen.tally)
     current = _current(settings)
     days = [
         {
@@ -77,10 +79,14 @@ def plan(settings: Settings, *, exact: bool = False) -> Plan:
         if dt not in seen.tally.by_dt
     ]
     return Plan(
-        (*_settings_lines(prepared, num_rows), _stages_line(seen)),
+        (
+            *_settings_lines(prepared, num_rows),
+            f"door      {describe_door(seen.tally.door)}",
+            _stages_line(seen),
+        ),
         days,
         _table_rows(prepared, seen, share),
-        (*blow_ups(seen, share), *misleading(prepared, seen)),
+        (*judged, *blow_ups(seen, share), *misleading(prepared, seen)),
         share,
     )
 

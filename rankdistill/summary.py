@@ -52,7 +52,7 @@ def build_summary(made: BuildResult, output: str) -> str:
     if "lists" in build.tables:
         rows.append({"table": "lists", "rows": total["requests"], "note": _findings(total)})
     for kind in NOTES:
-        if kind in build.tables:
+        if f"{kind}.rows" in total:  # else not of this build: the table is of other days
             rows.append(
                 {"table": kind, "rows": total[f"{kind}.rows"], "note": left_out(kind, total)}
             )

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from rankdistill.build import describe_door, files_by_day, judge_door
+from rankdistill.build import describe_door, files_by_day, judge_door, refuse_empty
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.errors import UserError, UserErrors
 from rankdistill.look import Look, look
@@ -31,7 +31,7 @@ class Validation:
 
     def text(self) -> str:
         lines = [text_table(self.columns), ""] if self.columns else []
-        if self.door:
+        if self.door is not None:
             lines.append(f"door      {describe_door(self.door)}")
         lines += [f"warning   {text}" for text in self.warnings]
         lines += [f"hint      {text}" for text in self.hints]
@@ -61,11 +61,12 @@ def validate(settings: Settings) -> Validation:
     faults: tuple[UserError, ...] = ()
     try:
         warnings = judge_door(prepared, seen.tally)
+        refuse_empty(seen.tally)
     except UserError as fault:
         warnings, faults = [], (fault,)
     return Validation(
         faults,
-        (*warnings, *misleading(prepared, seen)),
+        (*warnings, *(misleading(prepared, seen) if seen.tally.by_dt else ())),
         tuple(_hints(prepared, seen)),
         seen.tally.door,
         _columns(prepared),

@@ -261,6 +261,36 @@ def test_an_empty_log_is_an_input_fault_and_leaves_a_result(place):
     assert left["errors"][0]["code"] == "E0312"
 
 
+def test_a_log_without_a_usable_row_is_not_called_good(place):
+    scene = '--set=log.where=[{column: stage, op: "=", value: nowhere}]'
+    for verb in ("validate", "plan"):
+        result = run(verb, "-c", "feed.yaml", scene, code=3)
+        assert "error[E0312]" in result.stderr
+        assert "good" not in result.stdout
+
+
+def test_plan_and_validate_tell_of_rows_set_aside_and_of_feedback_that_meets_nothing(place):
+    rows = pa.table({"r": [1, 2], "i": [1, 2], "like": [1, 1]})
+    pq.write_table(rows, "likes.parquet")
+    mapped = "columns: {request_id: r, item_id: i, feedback: [like]}"
+    feedback = f"--set=log.feedback={{path: likes.parquet, {mapped}}}"
+    for verb in ("validate", "plan"):
+        shown = run(verb, "-c", "feed.yaml", feedback).stdout
+        assert "used 960; feedback rows in 2, without_request 2" in shown
+        assert "no row of the feedback table meets a candidate" in shown
+
+
+def test_a_day_that_is_not_there_and_a_table_that_is_no_longer_built_are_told(built):
+    Path("less.yaml").write_text(CONFIG.replace("  listwise: {max_length: 5}\n", ""))
+    days = ["--dt", "2026-11-01", "--dt", "2030-01-01"]
+    result = run("build", "-c", "less.yaml", *days)
+    assert "dt=2030-01-01 was asked for" in result.stderr
+    assert "listwise of 1 replaced days is no longer in the data set" in result.stderr
+    assert "listwise" not in result.stdout
+    assert len(run("files", "listwise", "--data", "feed").stdout.split()) == 1
+    run("build", "-c", "feed.yaml", "--from", "2026-11-02", "--to", "2026-11-01", code=2)
+
+
 def test_a_missing_config_an_unknown_verb_and_a_bad_option_are_usage_faults(place):
     assert "cannot open no.yaml" in run("build", "--config", "no.yaml", code=2).stderr
     run("bild", code=2)

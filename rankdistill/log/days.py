@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from pydantic import AfterValidator, Field, model_validator
 
 from rankdistill.config import Options
+from rankdistill.errors import ConfigError
 from rankdistill.log.mapping import Mapping
 
 UNDATED = "undated"
@@ -91,6 +92,15 @@ class Asked:
     only: frozenset[str] | None = None
     first: str | None = None
     last: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.first is not None and self.last is not None and self.first > self.last:
+            raise ConfigError(
+                "E0105",
+                "no day lies between --from and --to",
+                found=f"--from {self.first} --to {self.last}",
+                help="give the earlier day first",
+            )
 
     def __str__(self) -> str:
         if self.only is not None:
