@@ -198,9 +198,17 @@ def test_an_own_name_can_be_left_out(tmp_path):
 
 def test_a_column_of_the_null_type_is_a_column_of_nulls(tmp_path):
     rows = pa.table({"r": ["a", "a"], "i": ["1", "2"], "k": [1, 2], "p": [None, None]})
-    for nulls in ({"position": "p"}, {"feedback": {"click": "p"}}, {"item": {"tag": "p"}}):
+    for nulls in (
+        {"position": "p"},
+        {"feedback": {"click": "p"}},
+        {"item": {"tag": "p"}},
+        {"request": {"tag": "p"}},
+    ):
         columns = {"request_id": "r", "item_id": "i", "rank": "k", **nulls}
         assert read(tmp_path, rows, columns)[2]["rows_used"] == 2
+    for nulls in ({"user_id": "p"}, {"request_time": "p"}, {"dt": "p"}):
+        columns = {"request_id": "r", "item_id": "i", "rank": "k", **nulls}
+        assert read(tmp_path, rows, columns)[2]["rows_used"] == 0
 
 
 def test_feedback_keys_that_never_meet_are_refused(tmp_path):
