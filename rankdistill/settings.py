@@ -70,11 +70,15 @@ def read_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
 
 def settings_of(document: Document, overrides: Sequence[str] = ()) -> Settings:
     """The same of a document that has been read."""
-    return load(Settings, with_preset(apply_overrides(document, overrides)))
+    return load(Settings, completed(apply_overrides(document, overrides)))
 
 
-def with_preset(document: Document) -> Document:
-    """The document with its log preset's keys filled in where the user gave none."""
+def completed(document: Document) -> Document:
+    """The document with the engine's kind and the log preset's keys where the user gave none."""
+    engine = document.data.get("engine")
+    if isinstance(engine, dict) and "kind" not in engine:
+        engine = {"kind": DuckDbOptions().kind, **engine}
+        document = replace(document, data={**document.data, "engine": engine})
     log = document.data.get("log")
     if not isinstance(log, dict):
         return document

@@ -1,0 +1,35 @@
+"""The whole configuration: presets underneath, the user's keys on top."""
+
+from rankdistill.document import read_document
+from rankdistill.settings import settings_of
+
+LOG = "output: out\nlog: {path: x}\n"
+
+
+def read(text, *overrides):
+    return settings_of(read_document(text, "feed.yaml"), list(overrides))
+
+
+def test_the_engine_is_duckdb_unless_it_is_named():
+    assert read(LOG, "engine.threads=1").engine.threads == 1
+    assert read(LOG).engine.kind == "duckdb"
+    assert read(LOG, "engine.kind=spark").engine.kind == "spark"
+
+
+def test_a_key_of_the_user_goes_before_the_presets_and_its_siblings_stay():
+    settings = read("output: out\nlog: {preset: recflow, path: x, columns: {rank: my_rank}}\n")
+    assert settings.log.columns.rank.column == "my_rank"
+    assert settings.log.columns.item_id.column == "video_id"
+
+
+def test_a_rule_of_another_kind_replaces_the_presets_rule_whole():
+    text = "output: out\nlog: {preset: recflow, path: x, stage: {from: column, column: s}}\n"
+    assert read(text).log.stage.column == "s"
+
+
+def test_places_and_engine_do_not_count_for_the_hash_and_samples_do():
+    base = read(LOG).hash()
+    for same in ("output=elsewhere", "log.path=y", "engine.threads=3", "log.on_corrupt=skip"):
+        assert read(LOG, same).hash() == base
+    for other in ("seed=1", "student=prerank", "samples.pointwise.top_k=3", "log.rank_base=0"):
+        assert read(LOG, other).hash() != base
