@@ -11,6 +11,7 @@ from rankdistill.build import day_fingerprint, describe_door, judge_door, refuse
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.errors import UserError
 from rankdistill.lists.batch import STAGES
+from rankdistill.log.mapping import ABOVE_ZERO
 from rankdistill.look import ADVISED_CAP, Look, look
 from rankdistill.prepare import Prepared, prepare
 from rankdistill.quality.text_table import text_table
@@ -178,6 +179,12 @@ def _settings_lines(prepared: Prepared, num_rows: int) -> Iterator[str]:
         if getattr(given[kind], name) is None and value is not None
     ]
     yield f"student   {settings.student}; it sets {', '.join(by_student) or 'nothing here'}"
+    response = [
+        f"{name} {'above 0' if least == ABOVE_ZERO else f'at least {least:g}'}"
+        for name, least in prepared.mapping.response.items()
+    ]
+    if response:
+        yield f"response  {' or '.join(response)} (log.response); never a negative"
     for kind, resolved in prepared.kinds.items():
         yield f"{kind:9} {_plain(resolved.model_dump(mode='json', exclude_none=True), top=True)}"
 
