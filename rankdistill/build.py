@@ -202,7 +202,7 @@ def day_facts(prepared: Prepared, tally: Tally, dts: set[str]) -> dict[str, DayF
             fingerprint=day_fingerprint(prepared, dt),
             counts={
                 "asked": str(prepared.days.asked),
-                "files": [file.path for file in day_files(prepared, dt)],
+                "files": [file.place for file in day_files(prepared, dt)],
                 "counts": dict(tally.by_dt.get(dt, {})),
                 "door": dict(tally.door),
                 "log": {

@@ -100,6 +100,16 @@ def _hints(prepared: Prepared, seen: Look) -> list[str]:
         hints.append("most requests have gaps in rank: set log.ranks: sampled if that is so")
     if options.rank_base == 1 and door["rank_zero"]:
         hints.append("some ranks are 0: set log.rank_base: 0 if the log counts from 0")
+    if total["requests_of_odd_time"]:
+        hints.append(
+            f"{total['requests_of_odd_time']:,} requests lie before 2000 or after 2099: "
+            "is the unit of log.columns.request_time right (s, ms, us, ns)?"
+        )
+    outside, scored = total["scores_outside_unit"], total["score_neighbours"]
+    if options.score_kind == "probability" and outside:
+        hints.append(f"{outside:,} scores lie outside 0 .. 1: set log.score_kind: logit")
+    if options.score_kind == "logit" and scored and not outside:
+        hints.append("all scores lie in 0 .. 1: set log.score_kind: probability if they are")
     if files_by_day(prepared) is not None:
         hints.append(f"days come from the partition column {prepared.log.day_column}")
     return hints

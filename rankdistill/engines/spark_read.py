@@ -85,11 +85,13 @@ def by_engine(spark: SparkSession, options: Any) -> DataFrame:
 
 
 def _by_base(source: Opened) -> Iterator[tuple[str, list[LogFile]]]:
-    """Files by the folder above their partition folders; Spark takes one such folder a time."""
-    groups: dict[str, list[LogFile]] = {}
+    """Files by the folder above their partition folders, of which Spark takes one at a time, and
+    by the types they write."""
+    groups: dict[tuple[str, str], list[LogFile]] = {}
     for file in source.files:
-        groups.setdefault(_base(file), []).append(file)
-    yield from groups.items()
+        groups.setdefault((_base(file), str(file.narrow)), []).append(file)
+    for (base, _), files in groups.items():
+        yield base, files
 
 
 def _base(file: LogFile) -> str:
@@ -128,10 +130,25 @@ def _files(
         fields = [field for field in data if field.name in names]
         return _by_line(reader, kind, paths, data if fields and kind == "trec" else fields, own)
     int96 = _int96_columns(files[0].path) if kind == "parquet" else frozenset()
-    fields = [f for f in data if f.name in names and not pa.types.is_null(f.type)]
+    narrow = dict(files[0].narrow)
+    wanted = [f for f in data if f.name in names and not pa.types.is_null(f.type)]
+    own_types = [f.with_type(narrow.get(f.name, f.type)) for f in wanted]
+    fields = [f for f in own_types if not pa.types.is_null(f.type)]
     schema = spark_schema([*fields, *partitions], kind == "parquet", int96)
     frame = reader.schema(schema).format(kind).load(paths)
+    frame = _widened(frame, [f for f in wanted if f.name in narrow], set(frame.columns))
     return _with_times(frame, [f.name for f in fields if _is_nanos(f.type)], int96, kind)
+
+
+def _widened(frame: DataFrame, fields: list[pa.Field], present: set[str]) -> DataFrame:
+    """Columns that these files write in another type than the source has, in the source's."""
+    from pyspark.sql import functions as F  # noqa: N812
+
+    for field in fields:
+        (target,) = spark_schema([field]).fields
+        value = column(field.name) if field.name in present else F.lit(None)
+        frame = frame.withColumn(field.name, value.cast(target.dataType))
+    return frame
 
 
 def _csv_options(options: Any) -> dict[str, str]:

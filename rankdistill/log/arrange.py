@@ -12,6 +12,7 @@ from rankdistill.lists.order import LAST, Order
 from rankdistill.log.canonical import Candidates
 from rankdistill.log.mapping import Mapping
 
+FIRST_TIME, LAST_TIME = 946_684_800_000_000, 4_102_444_800_000_000  # 2000 and 2100, UTC
 ORDER_COLUMNS = {"rank": "rank", "rerank": "rerank_rank", "position": "position"}
 
 
@@ -176,7 +177,9 @@ def findings(lists: Lists, *, sampled: bool) -> dict[str, int]:
 
     rank_gaps: places where the next ranked candidate's rank is not one more (and not tied);
     rank_ties, score_ties: neighbours in the teacher's order with equal ranks or scores;
-    score_inversions: neighbours whose score rises along the order.
+    score_inversions: neighbours whose score rises along the order;
+    scores_outside_unit: scores that are no probability; requests_of_odd_time: before 2000 or
+    after 2099, which speaks of a wrong unit.
     """
     rank, score = lists.teacher_rank, lists.score
     same = lists.request[1:] == lists.request[:-1]
@@ -194,5 +197,12 @@ def findings(lists: Lists, *, sampled: bool) -> dict[str, int]:
         "score_neighbours": int((ranked & ~np.isnan(rise)).sum()),
         "score_ties": int((ranked & (rise == 0)).sum()),
         "score_inversions": int((ranked & (rise > 0)).sum()),
+        "scores_outside_unit": int(((score < 0) | (score > 1)).sum()),
+        "requests_of_odd_time": _odd_times(lists.requests.column("request_time")),
         "one_candidate_requests": int((lists.lengths == 1).sum()),
     }
+
+
+def _odd_times(times: pa.Array) -> int:
+    micros = times.cast(pa.int64()).drop_null().to_numpy(zero_copy_only=False)
+    return int(((micros < FIRST_TIME) | (micros >= LAST_TIME)).sum())

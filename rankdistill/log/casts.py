@@ -84,29 +84,21 @@ def _id(column: pa.Array, unit: str | None) -> Cast:
     return column.cast(pa.int64()), None
 
 
-def _number(target: pa.DataType | None) -> Callable[[pa.Array, str | None], Cast]:
-    def to_number(column: pa.Array, unit: str | None) -> Cast:
-        kind = column.type
-        if pa.types.is_boolean(kind):
-            return column.cast(pa.int8()), None
-        if pa.types.is_string(kind):
-            return attempt(stripped(column), lambda c: c.cast(pa.float64()), _FLOAT)
-        if pa.types.is_null(kind):  # a column that its writer never saw a value of
-            return column.cast(target or pa.float64()), None
-        if target is None and (
-            pa.types.is_signed_integer(kind) or kind.bit_width < 64 or pa.types.is_floating(kind)
-        ):
-            return column.cast(portable(kind)), None
-        return column.cast(pa.float64(), safe=False), None
-
-    return to_number
+def _number(column: pa.Array, unit: str | None) -> Cast:
+    """float64, whatever a day's files hold: the type of a table may not depend on the day."""
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        return column.cast(pa.int8()).cast(pa.float64()), None
+    if pa.types.is_string(kind):
+        return attempt(stripped(column), lambda c: c.cast(pa.float64()), _FLOAT)
+    return column.cast(pa.float64(), safe=False), None
 
 
 def _rank(column: pa.Array, unit: str | None) -> Cast:
     """Whole numbers within int32; floats count where they are whole, NaN is null."""
     bad = None
     if not pa.types.is_integer(column.type):
-        column, bad = _number(pa.float64())(column, unit)
+        column, bad = _number(column, unit)
         values = column.to_numpy(zero_copy_only=False)
         present = ~np.isnan(values)
         odd = present & ((values != np.floor(values)) | (np.abs(values) > MAX_RANK))
@@ -138,7 +130,7 @@ def _flag(column: pa.Array, unit: str | None) -> Cast:
     if pa.types.is_string(column.type):
         column = pc.replace_substring_regex(column, r"(?i)^\s*true\s*$", "1")
         column = pc.replace_substring_regex(column, r"(?i)^\s*false\s*$", "0")
-    return _number(None)(column, unit)
+    return _number(column, unit)
 
 
 def _any(column: pa.Array, unit: str | None) -> Cast:
@@ -173,8 +165,8 @@ KINDS: dict[str, Callable[[pa.Array, str | None], Cast]] = {
     "rank": _rank,
     "substage": _substage,
     "flag": _flag,
-    "score": _number(pa.float64()),
-    "number": _number(None),
+    "score": _number,
+    "number": _number,
     "text": _text,
     "any": _any,
 }

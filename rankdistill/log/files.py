@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -38,16 +38,25 @@ NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 @dataclass(frozen=True)
 class LogFile:
-    """One readable file; num_rows is None where only a scan would tell."""
+    """One readable file; num_rows is None where only a scan would tell.
+
+    narrow: the columns that this file writes in another type than the source has, with it.
+    """
 
     path: str
     size: int
     mtime_ns: int
     partition: tuple[tuple[str, str | None], ...]
     num_rows: int | None
+    narrow: tuple[tuple[str, pa.DataType], ...] = ()
 
     def fingerprint(self) -> str:
-        return f"{self.path}\t{self.size}\t{self.mtime_ns}"
+        return f"{self.place}\t{self.size}\t{self.mtime_ns}"
+
+    @property
+    def place(self) -> str:
+        """The same from every working folder."""
+        return self.path if "://" in self.path else str(Path(self.path).absolute())
 
 
 @dataclass(frozen=True)
@@ -118,6 +127,10 @@ def open_files(options: TableSource) -> Opened:
             help="give the path of files that are whole",
         )
     schema, widened = _agreed(options, files, schemas)
+    files = [
+        replace(file, narrow=_narrow(schema, own, widened))
+        for file, own in zip(files, schemas, strict=True)
+    ]
     _check_case(schema, files[0].path)
     return Opened(options, tuple(files), schema, tuple(skipped), widened)
 
@@ -227,10 +240,19 @@ def _type(schema: pa.Schema, name: str) -> pa.DataType | None:
     return schema.field(name).type if name in schema.names else None
 
 
+def _narrow(
+    schema: pa.Schema, own: pa.Schema, widened: Iterable[str]
+) -> tuple[tuple[str, pa.DataType], ...]:
+    found = [(name, own.field(name).type) for name in widened if name in own.names]
+    return tuple((name, kind) for name, kind in found if kind != schema.field(name).type)
+
+
 def _wider(a: pa.DataType, b: pa.DataType) -> pa.DataType | None:
-    signed = pa.types.is_signed_integer
-    if (signed(a) and signed(b)) or (pa.types.is_floating(a) and pa.types.is_floating(b)):
+    signed, floating = pa.types.is_signed_integer, pa.types.is_floating
+    if (signed(a) and signed(b)) or (floating(a) and floating(b)):
         return a if a.bit_width >= b.bit_width else b
+    if (signed(a) and floating(b)) or (floating(a) and signed(b)):
+        return pa.float64()  # pandas writes a column of integers with a null as floats
     if pa.types.is_null(a) or pa.types.is_null(b):
         return b if pa.types.is_null(a) else a
     return None
