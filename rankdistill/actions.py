@@ -218,6 +218,7 @@ def doctor(run: Run) -> int:
 
 def explain(run: Run, code: str) -> None:
     texts = {**CODES, **REASONS, **SKIPPED}
+    code = code.upper() if code.upper() in texts else code
     if code not in texts:
         near = closest(code, list(texts))
         raise ConfigError(

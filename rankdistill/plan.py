@@ -7,9 +7,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rankdistill.build import day_fingerprint, describe_door, judge_door, refuse_empty
+from rankdistill.day_state import day_fingerprint
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.errors import UserError
+from rankdistill.judge import describe_door, judge_door, refuse_empty
 from rankdistill.lists.batch import STAGES
 from rankdistill.log.mapping import ABOVE_ZERO
 from rankdistill.look import ADVISED_CAP, Look, look

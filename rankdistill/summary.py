@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rankdistill.build import BuildResult, describe_door
+from rankdistill.build import BuildResult
+from rankdistill.judge import describe_door
 from rankdistill.quality.text_table import text_table
 from rankdistill.store.dataset import DataSet
 

@@ -7,9 +7,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from rankdistill.build import describe_door, files_by_day, judge_door, refuse_empty
+from rankdistill.day_state import files_by_day
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.errors import UserError, UserErrors
+from rankdistill.judge import describe_door, judge_door, refuse_empty
 from rankdistill.look import Look, look
 from rankdistill.plan import misleading
 from rankdistill.prepare import Prepared, prepare

@@ -123,7 +123,7 @@ def history(root: Path) -> History:
 
 def _history(root: Path) -> History:
     head = delta.head(root / TABLE)
-    names = sorted(head.files, key=_number)
+    names = sorted(head.files, key=number_of)
     return History(head, _read(root / TABLE / names[-1]) if names else None)
 
 
@@ -131,7 +131,7 @@ def every(root: Path) -> list[Build]:
     """All builds that are kept, oldest first."""
     folder = root / TABLE
     return _retried(
-        lambda: [_read(folder / name) for name in sorted(delta.head(folder).files, key=_number)]
+        lambda: [_read(folder / name) for name in sorted(delta.head(folder).files, key=number_of)]
     )
 
 
@@ -169,7 +169,7 @@ def add(root: Path, before: History, build: Build) -> Build:
 def forget(root: Path, numbers: Collection[int], before: History) -> None:
     """Take builds out of the table; ConflictError where `before` is stale."""
     assert before.newest is None or before.newest.number not in numbers
-    names = [name for name in before.head.files if _number(name) in numbers]
+    names = [name for name in before.head.files if number_of(name) in numbers]
     if names:
         delta.commit_rows(before.head, SCHEMA, None, names, _now_ms())
 
@@ -203,7 +203,8 @@ def _read(file: Path) -> Build:
     return Build(days=days, **row)
 
 
-def _number(name: str) -> int:
+def number_of(name: str) -> int:
+    """The build whose row lies in the file `name`."""
     return int(name.split("-")[0])
 
 

@@ -37,7 +37,7 @@ def gc(root: Path, *, retention_hours: float, keep_builds: int, dry_run: bool) -
         doomed -= _in_heads(root)
     elif not dry_run:
         align_heads(root)
-    doomed |= _unnamed_rows(root, retention_hours)
+    doomed |= _unnamed_rows(root, retention_hours, kept)
 
     if not dry_run:
         for path in sorted(doomed):
@@ -89,14 +89,21 @@ def _in_heads(root: Path) -> set[Path]:
     return {Path(table, path) for table in tables for path in delta.head(root / table).files}
 
 
-def _unnamed_rows(root: Path, retention_hours: float) -> set[Path]:
-    """Files of forgotten builds, and of rows that lost their compare-and-swap."""
+def _unnamed_rows(root: Path, retention_hours: float, kept: list[Build]) -> set[Path]:
+    """Files of builds that are forgotten (or would be), and of rows that lost their
+    compare-and-swap."""
     folder = root / builds.TABLE
     limit = time.time() - retention_hours * 3600
     files = [file for file in folder.glob("*.parquet") if file.is_file() and not file.is_symlink()]
     old = {file for file in files if file.stat().st_mtime <= limit}
     # The listing comes first: a row committed since is then in the head.
-    named = delta.head(folder).files
+    numbers = {build.number for build in kept}
+    newest = max(numbers, default=0)
+    named = {
+        name
+        for name in delta.head(folder).files
+        if builds.number_of(name) in numbers or builds.number_of(name) > newest
+    }
     return {file.relative_to(root) for file in old if file.name not in named}
 
 

@@ -1,0 +1,88 @@
+"""The days of a data set: which are up to date, which may be replaced, from which files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rankdistill.errors import PlaceError
+from rankdistill.log.files import LogFile, fingerprint
+from rankdistill.prepare import Prepared, day_partition
+from rankdistill.store.builds import Build, DayFacts
+
+
+def up_to_date(prepared: Prepared, current: Build) -> list[str]:
+    """The days asked for that are already as this build would make them.
+
+    Where rows decide on the day, all of them or none: which days the log holds is then known
+    only from an earlier build of the same files under the same choice of days.
+    """
+    known = files_by_day(prepared)
+    if known is not None:
+        return [dt for dt in sorted(known) if _is_same(prepared, dt, current.days.get(dt))]
+    same = [dt for dt, day in current.days.items() if _is_same(prepared, dt, day)]
+    if prepared.days.asked.only is not None:
+        wanted = sorted(prepared.days.asked.only)
+        return wanted if set(wanted) <= set(same) else []
+    asked = str(prepared.days.asked)
+    return [dt for dt in same if current.days[dt].counts.get("asked") == asked]
+
+
+def _is_same(prepared: Prepared, dt: str, day: DayFacts | None) -> bool:
+    if day is None:
+        return False
+    same_input = day.fingerprint == day_fingerprint(prepared, dt)
+    return same_input and day.config_hash == prepared.config_hash
+
+
+def files_by_day(prepared: Prepared) -> dict[str, list[LogFile]] | None:
+    """Files of each day where the log's own partition is the day; None where rows decide."""
+    column = day_partition(prepared.log, prepared.mapping, prepared.days)
+    if column is None:
+        return None
+    by_day: dict[str, list[LogFile]] = {}
+    for file in prepared.log.files:
+        if day := dict(file.partition)[column]:
+            by_day.setdefault(day, []).append(file)
+    return by_day
+
+
+def day_files(prepared: Prepared, dt: str) -> list[LogFile]:
+    """The input files that may hold rows of `dt`."""
+    by_day = files_by_day(prepared)
+    own = list(prepared.log.files) if by_day is None else by_day.get(dt, [])
+    return own + list(prepared.feedback.files if prepared.feedback else ())
+
+
+def day_fingerprint(prepared: Prepared, dt: str) -> str:
+    return fingerprint(day_files(prepared, dt))
+
+
+def refuse_partial(facts: Mapping[str, DayFacts], base: Build | None) -> None:
+    """A day may be replaced only by a build that has read every file of the day before."""
+    for dt, day in facts.items():
+        before = base.days.get(dt) if base else None
+        if before is None:
+            continue
+        lost = sorted(set(before.counts.get("files", ())) - set(day.counts["files"]))
+        if lost:
+            raise PlaceError(
+                "E0207",
+                f"dt={dt} would be replaced by a part of it: this build has not read "
+                f"{len(lost)} of the files it was built from",
+                found=", ".join(lost[:3]) + (", ..." if len(lost) > 3 else ""),
+                help="give those files too, or --force if they are gone for good",
+            )
+
+
+def left_behind(prepared: Prepared, facts: Mapping[str, DayFacts], base: Build | None) -> list[str]:
+    """Warnings: days asked for that are not there, tables that the replaced days had before."""
+    absent = sorted((prepared.days.asked.only or frozenset()) - set(facts))
+    found = [f"dt={dt} was asked for, and no row of the log has it" for dt in absent]
+    before = [base.days[dt] for dt in facts if base and dt in base.days]
+    for table in sorted({table for day in before for table in day.tables} - set(prepared.schemas)):
+        days = sum(table in day.tables for day in before)
+        found.append(
+            f"{table} of {days:,} replaced days is no longer in the data set: this configuration "
+            "does not build it"
+        )
+    return found

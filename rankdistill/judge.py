@@ -1,0 +1,101 @@
+"""What the door's counts mean: that no row is lost, that the log is misread, what to warn of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rankdistill.errors import InputError
+from rankdistill.one_pass import Tally
+from rankdistill.prepare import Prepared
+
+BAD_SCORES = ("score_nan", "score_infinite", "score_null")
+
+
+def check_conservation(prepared: Prepared, tally: Tally, num_rows: tuple[int, int]) -> None:
+    """Every row the engine counted was seen at the door, and every seen row has a fate."""
+    door = tally.door
+    seen = door["rows_in"] if prepared.mapping.options.layout == "rows" else door["requests_in"]
+    assert seen == num_rows[0], f"the door saw {seen} of {num_rows[0]} rows"
+    assert door["feedback.rows_in"] == num_rows[1], "a row of the feedback table was lost"
+    fates = sum(n for name, n in door.items() if name.startswith(("rejected.", "skipped.")))
+    assert door["rows_in"] == door["rows_used"] + fates, "a row has no fate"
+    written = sum(counts["candidates"] for counts in tally.by_dt.values())
+    assert written == door["rows_used"], "a used row is in no list"
+
+
+def refuse_empty(tally: Tally) -> None:
+    """InputError E0312 where no row is left."""
+    if tally.by_dt:
+        return
+    raise InputError(
+        "E0312",
+        "no row of the log can be used",
+        found=describe_door(tally.door),
+        help="`rankdistill explain REASON` says what each reason means; if rows in is 0, the log, "
+        "or what log.where leaves of it, is empty",
+    )
+
+
+def judge_door(prepared: Prepared, tally: Tally) -> list[str]:
+    """Warnings about the rows set aside; raises where they mean that the log is misread."""
+    door, options = tally.door, prepared.mapping.options
+    zeros, ones = door["rank_zero"], door["rank_one"]
+    if options.rank_base == 1 and zeros and zeros >= ones:
+        raise InputError(
+            "E0303",
+            f"{zeros:,} rows have rank 0, but log.rank_base is 1",
+            found=f"rank 0 in {zeros:,} rows, rank 1 in {ones:,}",
+            help="--set log.rank_base=0 if the log counts ranks from 0",
+        )
+    bad = {reason: door[f"rejected.{reason}"] for reason in BAD_SCORES}
+    warnings = []
+    if sum(bad.values()):
+        split = ", ".join(f"{name.removeprefix('score_')} {n:,}" for name, n in bad.items())
+        text = f"a score is bad in {sum(bad.values()):,} of {door['rows_in']:,} rows"
+        if options.on_bad_score == "fail":
+            raise InputError("E0301", text, found=split, help="set log.on_bad_score: reject")
+        warnings.append(f"{text} ({split}): rows set aside")
+    others = {
+        name.removeprefix("rejected."): n
+        for name, n in sorted(door.items())
+        if name.startswith("rejected.") and n and name.removeprefix("rejected.") not in BAD_SCORES
+    }
+    warnings += [f"{n:,} rows set aside: {reason}" for reason, n in others.items()]
+    if door["feedback.rows_in"] and not door["feedback.joined"]:
+        warnings.append(
+            "no row of the feedback table meets a candidate: are request_id and item_id under "
+            "log.feedback.columns the same ids as the log's?"
+        )
+    warnings += [f"file set aside: {path}: {why}" for path, why in prepared.log.skipped]
+    return warnings
+
+
+def advice(prepared: Prepared) -> list[str]:
+    """What the chosen samples do on such a log that may not be what is meant."""
+    return [
+        f"samples.{kind}: {text}"
+        for kind, options in prepared.kinds.items()
+        for text in options.advise(prepared.facts)
+    ]
+
+
+def describe_door(door: Mapping[str, int]) -> str:
+    """rows in, used, and per reason, in one line."""
+    reasons = [
+        f"{name.split('.', 1)[1]} {n:,}"
+        for name, n in sorted(door.items())
+        if n and name.startswith(("rejected.", "skipped."))
+    ]
+    head = f"rows in {door.get('rows_in', 0):,}, used {door.get('rows_used', 0):,}"
+    return ", ".join([head, *reasons]) + _describe_feedback(door)
+
+
+def _describe_feedback(door: Mapping[str, int]) -> str:
+    """What became of the feedback table's rows; nothing where there is none."""
+    rows_in = door.get("feedback.rows_in", 0)
+    fates = [
+        f"{name.split('.', 1)[1]} {n:,}"
+        for name, n in sorted(door.items())
+        if n and name.startswith("feedback.") and name != "feedback.rows_in"
+    ]
+    return f"; feedback rows in {rows_in:,}, {', '.join(fates)}" if rows_in else ""
