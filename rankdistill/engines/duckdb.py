@@ -21,7 +21,7 @@ from rankdistill.engines.feather import feather_table
 from rankdistill.engines.query import Progress, Query, Row, Work
 from rankdistill.engines.sql import conditions, feather_view, name, projection, relation
 from rankdistill.errors import ConfigError, InputError, UserError
-from rankdistill.lists.group import IS_FEEDBACK, Grouped, sized, ungrouped, whole_requests
+from rankdistill.lists.group import IS_FEEDBACK, Grouped, bounded, ungrouped, whole_requests
 from rankdistill.log.files import Opened, open_files
 from rankdistill.log.source import TableSource
 
@@ -107,7 +107,7 @@ class DuckDb:
         if query.group:
             grouped = whole_requests(batches, query.group, size)
         else:
-            grouped = map(ungrouped, sized(batches, size))
+            grouped = bounded(map(ungrouped, batches), size)
         yield from _in_threads(_reported(grouped, progress), work, self._threads)
 
     def _batches(self, query: Query, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:

@@ -18,12 +18,11 @@ from rankdistill.errors import (
     UserError,
     UserErrors,
 )
-from rankdistill.lists.group import Grouped, request_starts, ungrouped
+from rankdistill.lists.group import Grouped, bounded, request_starts, ungrouped
 
 ROWS, ERROR = "rows", "error"  # kinds of rows that are for the engine itself
 RESULT = "kind string, value string"
 _RESULT = pa.schema([("kind", pa.string()), ("value", pa.string())])
-MAX_REQUESTS = 65_536
 ERRORS = {kind.__name__: kind for kind in (ConfigError, InputError, PlaceError, ResourceError)}
 
 Batches = Iterable[pa.RecordBatch]
@@ -99,58 +98,6 @@ def _checked(batches: Iterator[Grouped]) -> Iterator[Grouped]:
                     help="write the file again as UTF-8",
                 ) from fault
         yield grouped
-
-
-def bounded(batches: Iterable[Grouped], max_rows: int) -> Iterator[Grouped]:
-    """Small batches put together, large ones cut: at most about max_rows candidates each.
-
-    max_rows bounds a batch unless one request alone is longer.
-    """
-    held: list[Grouped] = []
-    num_held = 0
-    for batch in batches:
-        for piece in _pieces(batch, max_rows):
-            size = _num_candidates(piece)
-            if held and num_held + size > max_rows:
-                yield _joined(held)
-                held, num_held = [], 0
-            held.append(piece)
-            num_held += size
-    if held:
-        yield _joined(held)
-
-
-def _pieces(batch: Grouped, max_rows: int) -> Iterator[Grouped]:
-    size, requests = _num_candidates(batch), len(batch.offsets) - 1
-    if size <= max_rows and requests <= MAX_REQUESTS:
-        yield batch
-        return
-    half = requests // 2
-    if size <= max_rows:
-        half = MAX_REQUESTS
-    if not half:
-        yield batch
-        return
-    for first, last in ((0, half), (half, requests)):
-        offsets = batch.offsets[first : last + 1]
-        rows = batch.rows.slice(int(offsets[0]), int(offsets[-1] - offsets[0]))
-        yield from _pieces(Grouped(rows, offsets - offsets[0]), max_rows)
-
-
-def _num_candidates(batch: Grouped) -> int:
-    """Rows, or the elements of the longest list column."""
-    lists = [c for c in batch.rows.columns if pa.types.is_list(c.type)]
-    return max([batch.rows.num_rows, *(len(c.flatten()) for c in lists)])
-
-
-def _joined(batches: list[Grouped]) -> Grouped:
-    if len(batches) == 1:
-        return batches[0]
-    starts = np.cumsum([0, *(b.rows.num_rows for b in batches)])
-    offsets = [b.offsets[:-1] + start for b, start in zip(batches, starts, strict=False)]
-    return Grouped(
-        pa.concat_batches([b.rows for b in batches]), np.concatenate([*offsets, starts[-1:]])
-    )
 
 
 def _result(row: Row) -> pa.RecordBatch:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 IS_FEEDBACK = "is_feedback"
+MAX_REQUESTS = 65_536  # of a batch
 
 
 @dataclass(frozen=True)
@@ -60,33 +61,56 @@ def whole_requests(
         yield Grouped(joined, np.append(starts, joined.num_rows))
 
 
-def sized(batches: Iterable[pa.RecordBatch], max_rows: int) -> Iterator[pa.RecordBatch]:
-    """Rows of a lists log in batches of about max_rows candidates."""
-    held: list[pa.RecordBatch] = []
-    num_held = 0
-    for batch in batches:
-        for piece in _pieces(batch, max_rows):
-            size = num_candidates(piece)
-            if held and num_held + size > max_rows:
-                yield _joined(held)
-                held, num_held = [], 0
-            held.append(piece)
-            num_held += size
-    if held:
-        yield _joined(held)
-
-
 def num_candidates(batch: pa.RecordBatch) -> int:
     """Rows, or the elements of the longest list column."""
     lists = [len(c.flatten()) for c in batch.columns if pa.types.is_list(c.type)]
     return max([batch.num_rows, *lists])
 
 
-def _pieces(batch: pa.RecordBatch, max_rows: int) -> Iterator[pa.RecordBatch]:
-    size = num_candidates(batch)
-    rows = max(1, batch.num_rows * max_rows // size) if size > max_rows else batch.num_rows
-    for start in range(0, batch.num_rows, max(1, rows)):
-        yield batch.slice(start, rows)
+def bounded(batches: Iterable[Grouped], max_rows: int) -> Iterator[Grouped]:
+    """Small batches put together, large ones cut: at most about max_rows candidates each.
+
+    max_rows bounds a batch unless one request alone is longer.
+    """
+    held: list[Grouped] = []
+    num_held = 0
+    for batch in batches:
+        for piece in _pieces(batch, max_rows):
+            size = num_candidates(piece.rows)
+            if held and num_held + size > max_rows:
+                yield _together(held)
+                held, num_held = [], 0
+            held.append(piece)
+            num_held += size
+    if held:
+        yield _together(held)
+
+
+def _pieces(batch: Grouped, max_rows: int) -> Iterator[Grouped]:
+    size, requests = num_candidates(batch.rows), len(batch.offsets) - 1
+    if size <= max_rows and requests <= MAX_REQUESTS:
+        yield batch
+        return
+    half = requests // 2
+    if size <= max_rows:
+        half = MAX_REQUESTS
+    if not half:
+        yield batch
+        return
+    for first, last in ((0, half), (half, requests)):
+        offsets = batch.offsets[first : last + 1]
+        rows = batch.rows.slice(int(offsets[0]), int(offsets[-1] - offsets[0]))
+        yield from _pieces(Grouped(rows, offsets - offsets[0]), max_rows)
+
+
+def _together(batches: list[Grouped]) -> Grouped:
+    if len(batches) == 1:
+        return batches[0]
+    starts = np.cumsum([0, *(b.rows.num_rows for b in batches)])
+    offsets = [b.offsets[:-1] + start for b, start in zip(batches, starts, strict=False)]
+    return Grouped(
+        pa.concat_batches([b.rows for b in batches]), np.concatenate([*offsets, starts[-1:]])
+    )
 
 
 def request_starts(rows: pa.RecordBatch, keys: tuple[str, ...]) -> np.ndarray:

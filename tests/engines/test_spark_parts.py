@@ -14,9 +14,8 @@ from rankdistill.engines.spark_errors import user_error
 from rankdistill.engines.spark_files import file_batches
 from rankdistill.engines.spark_options import SparkOptions
 from rankdistill.engines.spark_read import quoted, uri
-from rankdistill.engines.spark_work import bounded
 from rankdistill.errors import InputError, ResourceError
-from rankdistill.lists.group import Grouped
+from rankdistill.lists.group import Grouped, bounded
 from rankdistill.log.casts import TIME
 from rankdistill.log.source import TableSource
 

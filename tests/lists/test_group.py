@@ -5,7 +5,13 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankdistill.lists.group import num_candidates, request_starts, sized, whole_requests
+from rankdistill.lists.group import (
+    bounded,
+    num_candidates,
+    request_starts,
+    ungrouped,
+    whole_requests,
+)
 
 ids = st.lists(st.sampled_from([None, 1, 2, 3, 4, 5]), max_size=60).map(
     lambda values: sorted(values, key=lambda v: (v is None, v or 0))
@@ -45,8 +51,8 @@ def test_every_key_tells_requests_apart():
 def test_rows_of_lists_come_in_batches_of_bounded_size(lists, max_rows):
     rows = pa.record_batch({"c": pa.array(lists, pa.list_(pa.int64()))})
     stream = [rows.slice(i, 4) for i in range(0, len(lists), 4)]
-    batches = list(sized(stream, max_rows))
+    batches = [batch.rows for batch in bounded(map(ungrouped, stream), max_rows)]
     assert [value for batch in batches for value in batch["c"].to_pylist()] == lists
     longest = max([1, *map(len, lists)])
-    assert all(num_candidates(batch) <= max_rows + longest * 4 for batch in batches)
+    assert all(num_candidates(batch) <= max(max_rows, longest) for batch in batches)
     assert np.all([batch.num_rows for batch in batches])
