@@ -13,7 +13,6 @@ from rankdistill import __version__
 from rankdistill.day_state import (
     day_files,
     day_fingerprint,
-    files_by_day,
     left_behind,
     refuse_partial,
     up_to_date,
@@ -22,7 +21,7 @@ from rankdistill.engines.catalogue import make_engine
 from rankdistill.engines.query import Engine
 from rankdistill.judge import advice, check_conservation, judge_door, refuse_empty
 from rankdistill.log.days import Asked
-from rankdistill.one_pass import Tally, collect, reject_parts, work
+from rankdistill.one_pass import Tally, collect, reject_parts, summed, work
 from rankdistill.prepare import Prepared, prepare, repeated_requests
 from rankdistill.settings import Settings
 from rankdistill.store.builds import Build, BuildInfo, DayFacts
@@ -49,10 +48,7 @@ class BuildResult:
     @property
     def totals(self) -> Counter[str]:
         """The counts of all days together."""
-        total: Counter[str] = Counter()
-        for counts in self.by_dt.values():
-            total.update(counts)
-        return total
+        return summed(self.by_dt)
 
 
 def silent(event: str, **facts: Any) -> None:
@@ -78,7 +74,7 @@ def build(
         current = data_set.current()
         if current is not None and not force:
             ready = up_to_date(prepared, current)
-            rest = set(files_by_day(prepared) or ()) - set(ready)
+            rest = set(prepared.files_by_day or ()) - set(ready)
             if ready and not rest:
                 counts = {dt: dict(current.days[dt].counts.get("counts", {})) for dt in ready}
                 return BuildResult(current, False, {}, counts)
@@ -107,7 +103,7 @@ def _build(
     warnings = judge_door(prepared, tally) + advice(prepared)
     parts += reject_parts(recipe, sample)
     # A day whose files hold no usable row (any more) is replaced, too: by nothing.
-    dts = {part["dt"] for part in parts} | set(files_by_day(prepared) or ())
+    dts = {part["dt"] for part in parts} | set(prepared.files_by_day or ())
     facts = day_facts(prepared, tally, dts)
     if not force:
         refuse_partial(facts, staging.base)

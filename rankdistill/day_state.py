@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rankdistill.errors import PlaceError
 from rankdistill.log.files import LogFile, fingerprint
-from rankdistill.prepare import Prepared, day_partition
+from rankdistill.prepare import Prepared
 from rankdistill.store.builds import Build, DayFacts
 
 
@@ -16,7 +16,7 @@ def up_to_date(prepared: Prepared, current: Build) -> list[str]:
     Where rows decide on the day, all of them or none: which days the log holds is then known
     only from an earlier build of the same files under the same choice of days.
     """
-    known = files_by_day(prepared)
+    known = prepared.files_by_day
     if known is not None:
         return [dt for dt in sorted(known) if _is_same(prepared, dt, current.days.get(dt))]
     same = [dt for dt, day in current.days.items() if _is_same(prepared, dt, day)]
@@ -34,26 +34,16 @@ def _is_same(prepared: Prepared, dt: str, day: DayFacts | None) -> bool:
     return same_input and day.config_hash == prepared.config_hash
 
 
-def files_by_day(prepared: Prepared) -> dict[str, list[LogFile]] | None:
-    """Files of each day where the log's own partition is the day; None where rows decide."""
-    column = day_partition(prepared.log, prepared.mapping, prepared.days)
-    if column is None:
-        return None
-    by_day: dict[str, list[LogFile]] = {}
-    for file in prepared.log.files:
-        if day := dict(file.partition)[column]:
-            by_day.setdefault(day, []).append(file)
-    return by_day
-
-
 def day_files(prepared: Prepared, dt: str) -> list[LogFile]:
     """The input files that may hold rows of `dt`."""
-    by_day = files_by_day(prepared)
+    by_day = prepared.files_by_day
     own = list(prepared.log.files) if by_day is None else by_day.get(dt, [])
     return own + list(prepared.feedback.files if prepared.feedback else ())
 
 
 def day_fingerprint(prepared: Prepared, dt: str) -> str:
+    if prepared.files_by_day is None:
+        return prepared.fingerprint
     return fingerprint(day_files(prepared, dt))
 
 

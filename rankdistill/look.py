@@ -15,7 +15,7 @@ from rankdistill.engines.query import Engine, Row
 from rankdistill.lists.batch import STAGES, Lists
 from rankdistill.lists.group import Grouped
 from rankdistill.log.door import admit
-from rankdistill.one_pass import Recipe, Tally, by_day, draw_day
+from rankdistill.one_pass import Recipe, Tally, by_day, draw_day, summed
 from rankdistill.prepare import Prepared, repeated_requests
 from rankdistill.samples.bounds import never_drawn
 from rankdistill.samples.strategies import DeltaNdcgPairs
@@ -36,10 +36,7 @@ class Look:
     @property
     def total(self) -> Counter[str]:
         """The counts of all days together."""
-        total: Counter[str] = Counter()
-        for counts in self.tally.by_dt.values():
-            total.update(counts)
-        return total
+        return summed(self.tally.by_dt)
 
     def keep_larger(self, kind: str, rows: int, request_id: Any, candidates: int) -> None:
         # Of equally large ones the lowest id, so that tasks may report in any order.
@@ -58,8 +55,7 @@ def look(prepared: Prepared, engine: Engine, share: float = 1.0) -> Look:
     seen = Look()
     for row in engine.run(prepared.query, functools.partial(count, recipe), lambda rows: None):
         value = json.loads(row["value"])
-        by_dt = {dt: Counter(counts) for dt, counts in value["by_dt"].items()}
-        seen.tally.add(Tally(Counter(value["door"]), by_dt))
+        seen.tally.add(Tally.read(value))
         for kind, largest in value["largest"].items():
             seen.keep_larger(kind, *largest)
     return seen

@@ -56,10 +56,24 @@ class Tally:
     door: Counter[str] = field(default_factory=Counter)
     by_dt: dict[str, Counter[str]] = field(default_factory=dict)
 
+    @classmethod
+    def read(cls, value: Mapping[str, Any]) -> Tally:
+        """The tally of a row's parsed JSON."""
+        by_dt = {dt: Counter(counts) for dt, counts in value["by_dt"].items()}
+        return cls(Counter(value["door"]), by_dt)
+
     def add(self, other: Tally) -> None:
         self.door.update(other.door)
         for dt, counts in other.by_dt.items():
             self.by_dt.setdefault(dt, Counter()).update(counts)
+
+
+def summed(by_dt: Mapping[str, Mapping[str, int]]) -> Counter[str]:
+    """The counts of all days together."""
+    total: Counter[str] = Counter()
+    for counts in by_dt.values():
+        total.update(counts)
+    return total
 
 
 def work(recipe: Recipe, batches: Iterable[Grouped], task: str) -> Iterator[Row]:
@@ -134,8 +148,7 @@ def collect(rows: Iterable[Row]) -> tuple[list[dict[str, Any]], Tally, RejectSam
         if row["kind"] == "part":
             parts.append(value)
         elif row["kind"] == "tally":
-            by_dt = {dt: Counter(counts) for dt, counts in value["by_dt"].items()}
-            tally.add(Tally(Counter(value["door"]), by_dt))
+            tally.add(Tally.read(value))
         else:
             sample.merge(value)
     return parts, tally, sample

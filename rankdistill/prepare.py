@@ -7,6 +7,7 @@ Everything that can be known to be wrong before a row is read is found here; `va
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from rankdistill.log.bind import bind
 from rankdistill.log.canonical import evaluate, knows_exposure
 from rankdistill.log.days import Asked, Days
 from rankdistill.log.door import admit, repeat_key
-from rankdistill.log.files import Opened, fingerprint
+from rankdistill.log.files import LogFile, Opened, fingerprint
 from rankdistill.log.mapping import Mapping, raw_schema
 from rankdistill.log.rejects import SCHEMA as REJECTS
 from rankdistill.log.source import StageConstant
@@ -46,9 +47,11 @@ class Prepared:
     facts: LogFacts
 
     def recipe(self, root: str, build_id: str, repeated: tuple[int, ...] = ()) -> Recipe:
+        # Files of days that were not asked for are not read; then no row need be asked again.
+        pruned = self.files_by_day is not None
         return Recipe(
             self.mapping,
-            self.days,
+            replace(self.days, asked=Asked()) if pruned else self.days,
             self.settings.seed,
             self.kinds,
             root,
@@ -67,7 +70,19 @@ class Prepared:
     def dt_is_partition(self) -> bool:
         return self.days.is_partition(self.mapping)
 
-    @property
+    @cached_property
+    def files_by_day(self) -> dict[str, list[LogFile]] | None:
+        """Files of each day where the log's own partition is the day; None where rows decide."""
+        column = day_partition(self.log, self.mapping, self.days)
+        if column is None:
+            return None
+        by_day: dict[str, list[LogFile]] = {}
+        for file in self.log.files:
+            if day := dict(file.partition)[column]:
+                by_day.setdefault(day, []).append(file)
+        return by_day
+
+    @cached_property
     def fingerprint(self) -> str:
         """Which input files this is about."""
         files = self.log.files + (self.feedback.files if self.feedback else ())

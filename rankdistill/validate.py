@@ -7,7 +7,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from rankdistill.day_state import files_by_day
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.errors import UserError, UserErrors
 from rankdistill.judge import describe_door, judge_door, refuse_empty
@@ -111,6 +110,6 @@ def _hints(prepared: Prepared, seen: Look) -> list[str]:
         hints.append(f"{outside:,} scores lie outside 0 .. 1: set log.score_kind: logit")
     if options.score_kind == "logit" and scored and not outside:
         hints.append("all scores lie in 0 .. 1: set log.score_kind: probability if they are")
-    if files_by_day(prepared) is not None:
+    if prepared.files_by_day is not None:
         hints.append(f"days come from the partition column {prepared.log.day_column}")
     return hints
