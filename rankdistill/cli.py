@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from rankdistill import __version__
-from rankdistill.verbs import Run, carry_out, leave_if_stopped
+from rankdistill.verbs import Run, carry_out, leave_if_stopped, leave_pandas_unread
 
 app = typer.Typer(
     help="Turn fine-ranking logs into training samples for a recall or pre-rank student.",
@@ -37,6 +37,7 @@ def _go(verb: str, as_format: str, result: str | None, act: Callable[[Run], int 
     if as_format not in ("text", "json"):
         raise typer.BadParameter(f'"{as_format}"; known are text, json', param_hint="--format")
     run = Run(verb, as_json=as_format == "json", result_file=result)
+    leave_pandas_unread()
     code = carry_out(run, act)
     leave_if_stopped(code)
     raise typer.Exit(code)

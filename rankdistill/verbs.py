@@ -21,6 +21,28 @@ OUR_BUG = 5
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
 
 
+class _NoPandas:
+    """A finder that finds no pandas."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+def leave_pandas_unread() -> None:
+    """Have pyarrow look for pandas and not find it.
+
+    Its first conversion imports pandas where it is installed: a tenth of a second, and no verb
+    has a use for it. It looks once; `to_pandas` looks again, and finds it.
+    """
+    import pyarrow as pa
+
+    if "pandas" not in sys.modules:
+        sys.meta_path.insert(0, finder := _NoPandas())
+        pa.array([])
+        sys.meta_path.remove(finder)
+
+
 class Stopped(BaseException):
     """A signal asked us to stop; `code` is the exit code."""
 

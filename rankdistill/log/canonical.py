@@ -102,13 +102,14 @@ def _based(
     """Ranks from 1; cleared where the item never came to that ranker; below the base is a fault."""
     options = mapping.options
     present = column.is_valid().to_numpy(zero_copy_only=False) if column.null_count else None
-    values = numbers(column, np.int32)
+    values, as_it_is = numbers(column, np.int32), options.rank_base == 1
     if stage is not None and not isinstance(options.stage, StageFromPresence):
         idle = stage < RANK_STAGES[name]
         here = idle if present is None else idle & present
         if here.any():
             counts[f"{name}_before_its_stage"] = int(here.sum())
             present = ~idle if present is None else present & ~idle
+            as_it_is = False
     if name == "rank" and options.rank_base == 1:
         counts["rank_one"] = int((values == 1).sum())
     below = values < options.rank_base
@@ -116,10 +117,9 @@ def _based(
         below = below if present is None else below & present
         counts[f"{name}_zero"] = int((below & (values == 0)).sum())
         verdict.against(below, "rank_below_base")
-    if options.rank_base == 0:
-        values = values + np.int32(1)
-    if present is None and options.rank_base == 1:
+    if as_it_is:
         return column
+    values = values + np.int32(1 - options.rank_base)
     return pa.array(values, mask=None if present is None else ~present)
 
 
@@ -227,6 +227,8 @@ def _stage_from_presence(columns: dict[str, pa.Array], size: int) -> np.ndarray:
         ("position", EXPOSED),
     )
     for name, reached in evidence:
-        if name in columns:
+        if name in columns and not columns[name].null_count:
+            stage[:] = reached
+        elif name in columns:
             stage[columns[name].is_valid().to_numpy(zero_copy_only=False)] = reached
     return stage

@@ -151,15 +151,18 @@ class _OpenPart:
         self._max_rows = limits.list_rows if self._lists else limits.group_rows
         self._max_elements = limits.list_elements
         self.sink = HashedFile(file)
-        # Scores and ids of large catalogues gain nothing from a dictionary: it is given up early.
+        # Scores gain nothing from a dictionary: it is given up early.
         # Level 1 makes files 1 % larger than level 3 and takes a tenth less time.
+        encoded, packed = _encodings(schema)
         # store_schema=False: no trace of Arrow types, so a dictionary reads back as its values.
         self._writer = pq.ParquetWriter(
             self.sink,
             schema,
             compression="zstd",
             compression_level=1,
+            use_dictionary=encoded,
             dictionary_pagesize_limit=65_536,
+            column_encoding=packed,
             write_page_checksum=True,
             store_schema=False,
         )
@@ -223,6 +226,24 @@ def escape(dt: str) -> str:
 
 def is_list(kind: pa.DataType) -> bool:
     return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+
+
+def _encodings(schema: pa.Schema) -> tuple[list[str], dict[str, str]]:
+    """(columns to try a dictionary on, the encoding of others), as Parquet names them.
+
+    Integer item ids are of a large catalogue: packed differences are smaller than plain numbers
+    and take half the time. Other numbers in lists: zstd does as well as a dictionary, sooner.
+    """
+    encoded, packed = [], {}
+    for field in schema:
+        listed = is_list(field.type)
+        kind = field.type.value_type if listed else field.type
+        path = f"{field.name}.list.element" if listed else field.name
+        if field.name.endswith("item_id") and pa.types.is_integer(kind):
+            packed[path] = "DELTA_BINARY_PACKED"
+        elif not (listed and pa.types.is_primitive(kind)):
+            encoded.append(path)
+    return encoded, packed
 
 
 def _ends(column: pa.Array) -> Any:
