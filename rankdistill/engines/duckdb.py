@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import queue
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -18,7 +18,7 @@ from rankdistill.engines.delivered import conform, delivered_schema
 from rankdistill.engines.duckdb_faults import FAULTS, OURS, first_line, told
 from rankdistill.engines.duckdb_options import DuckDbOptions
 from rankdistill.engines.feather import feather_table
-from rankdistill.engines.query import Progress, Query, Row, Work
+from rankdistill.engines.query import Progress, Query, Row, UnitWork, Work
 from rankdistill.engines.sql import conditions, feather_view, name, projection, relation
 from rankdistill.errors import ConfigError, InputError, UserError
 from rankdistill.lists.group import IS_FEEDBACK, Grouped, bounded, ungrouped, whole_requests
@@ -28,6 +28,7 @@ from rankdistill.log.source import TableSource
 # Rows that DuckDB hands over at once, of a rows log and of one with lists.
 MAX_ROWS, LIST_ROWS = 1_000_000, 8192
 
+T = TypeVar("T")
 POLL_SECONDS = 0.2  # how soon a worker, or the thread that feeds them, sees that the other is gone
 
 
@@ -109,6 +110,9 @@ class DuckDb:
         else:
             grouped = bounded(map(ungrouped, batches), size)
         yield from _in_threads(_reported(grouped, progress), work, self._threads)
+
+    def each(self, units: Sequence[str], work: UnitWork, progress: Progress) -> Iterator[Row]:
+        yield from _in_threads(_told_of(units, progress), work, min(self._threads, len(units)))
 
     def _batches(self, query: Query, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         while True:
@@ -208,13 +212,21 @@ def _reported(batches: Iterator[Grouped], progress: Progress) -> Iterator[Groupe
         progress(batch.rows.num_rows)
 
 
-def _in_threads(batches: Iterator[Grouped], work: Work, num_threads: int) -> Iterator[Row]:
+def _told_of(units: Sequence[str], progress: Progress) -> Iterator[str]:
+    for unit in units:
+        yield unit
+        progress(1)
+
+
+def _in_threads(
+    batches: Iterator[T], work: Callable[[Iterator[T], str], Iterator[Row]], num_threads: int
+) -> Iterator[Row]:
     """Feed batches to `num_threads` workers, each one call of `work`; the first fault stops all."""
-    waiting: queue.Queue[Grouped | None] = queue.Queue(maxsize=num_threads)
+    waiting: queue.Queue[T | None] = queue.Queue(maxsize=num_threads)
     tasks: list[Future] = []
     stopped = False
 
-    def fed() -> Iterator[Grouped]:
+    def fed() -> Iterator[T]:
         # A fault, or a signal, may strike the feeding thread anywhere: never wait for it blindly.
         while not stopped:
             try:
@@ -241,7 +253,7 @@ def _in_threads(batches: Iterator[Grouped], work: Work, num_threads: int) -> Ite
             raise
 
 
-def _put(waiting: queue.Queue[Grouped | None], batch: Grouped | None, tasks: list[Future]) -> None:
+def _put(waiting: queue.Queue[T | None], batch: T | None, tasks: list[Future]) -> None:
     """Put `batch`, unless a task has failed: then raise its fault."""
     while True:
         for task in tasks:

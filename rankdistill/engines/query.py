@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +17,8 @@ Path = tuple[str, ...]
 Row = dict[str, Any]
 # A task's work: its batches in, a few plain rows out (parts, counts). The text names the task.
 Work = Callable[[Iterator[Grouped], str], Iterator[Row]]
+# The same over units of work that are not rows of a source (parts to read again, blocks of users).
+UnitWork = Callable[[Iterator[str], str], Iterator[Row]]
 Progress = Callable[[int], None]
 
 
@@ -96,6 +98,13 @@ class Engine(Protocol):
         """Group, then `work` on every batch; the rows of all successful tasks.
 
         progress hears the number of log rows handed over since it was last called.
+        """
+        ...
+
+    def each(self, units: Sequence[str], work: UnitWork, progress: Progress) -> Iterator[Row]:
+        """`work` on every unit, spread over the engine's tasks; the rows of successful tasks.
+
+        units: short texts that travel to the tasks; progress hears how many are done.
         """
         ...
 

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from rankdistill.engines.delivered import delivered_schema
-from rankdistill.engines.query import Progress, Query, Row, Work
+from rankdistill.engines.query import Progress, Query, Row, UnitWork, Work
 from rankdistill.engines.spark_errors import told
 from rankdistill.engines.spark_open import is_engines_own, open_by_engine
 from rankdistill.engines.spark_options import SparkOptions
 from rankdistill.engines.spark_query import condition, expression
 from rankdistill.engines.spark_read import column, read
 from rankdistill.engines.spark_session import Session
-from rankdistill.engines.spark_work import ERROR, RESULT, ROWS, on_worker, raise_told
+from rankdistill.engines.spark_work import ERROR, RESULT, ROWS, on_units, on_worker, raise_told
 from rankdistill.lists.group import IS_FEEDBACK
 from rankdistill.log.files import Opened, open_files
 from rankdistill.log.source import TableSource
@@ -83,14 +83,15 @@ class Spark:
     def run(self, query: Query, work: Work, progress: Progress) -> Iterator[Row]:
         with told():
             rows = self._mapped(query, work).collect()
-        for row in rows:
-            if row["kind"] == ERROR:
-                raise_told(row["value"])
-        for row in rows:
-            if row["kind"] == ROWS:
-                progress(int(row["value"]))
-            else:
-                yield row.asDict()
+        yield from _results(rows, progress)
+
+    def each(self, units: Sequence[str], work: UnitWork, progress: Progress) -> Iterator[Row]:
+        if units:
+            # A task for each: no exchange, and a failed one is all that is done again.
+            numbers = self._spark.range(0, len(units), 1, len(units))
+            with told():
+                rows = numbers.mapInArrow(on_units(work, tuple(units)), RESULT).collect()
+            yield from _results(rows, progress)
 
     def _mapped(self, query: Query, work: Work) -> DataFrame:
         schema = delivered_schema(query)
@@ -147,6 +148,18 @@ class Spark:
         lot = F.pmod(F.xxhash64(*(others or keys)), F.lit(NULL_GROUPS))
         salt = F.when(is_null, lot).alias(SALT)
         return frame.groupBy(*keys, salt).agg(rows.alias(LIST)).select(LIST)
+
+
+def _results(rows: list[Any], progress: Progress) -> Iterator[Row]:
+    """What the tasks yielded; the error that one told of is raised."""
+    for row in rows:
+        if row["kind"] == ERROR:
+            raise_told(row["value"])
+    for row in rows:
+        if row["kind"] == ROWS:
+            progress(int(row["value"]))
+        else:
+            yield row.asDict()
 
 
 def _is_columnar(query: Query) -> bool:

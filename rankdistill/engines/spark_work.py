@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from rankdistill.engines.delivered import conform
-from rankdistill.engines.query import Row, Work
+from rankdistill.engines.query import Row, UnitWork, Work
 from rankdistill.errors import (
     ConfigError,
     InputError,
@@ -47,13 +47,39 @@ def on_worker(
                 num_rows += grouped.rows.num_rows
                 yield grouped
 
-        try:
-            yield from map(_result, work(fed(), _task_name()))
-        except (UserError, UserErrors) as fault:
-            yield _result({"kind": ERROR, "value": _told(fault)})
+        yield from _ending_well(lambda: work(fed(), _task_name()))
         yield _result({"kind": ROWS, "value": str(num_rows)})
 
     return task
+
+
+def on_units(
+    work: UnitWork, units: tuple[str, ...]
+) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
+    """The same over numbers of `units`, in the column `id`."""
+
+    def task(batches: Batches) -> Iterator[pa.RecordBatch]:
+        num_units = 0
+
+        def fed() -> Iterator[str]:
+            nonlocal num_units
+            for batch in batches:
+                for number in batch.column("id").to_pylist():
+                    num_units += 1
+                    yield units[number]
+
+        yield from _ending_well(lambda: work(fed(), _task_name()))
+        yield _result({"kind": ROWS, "value": str(num_units)})
+
+    return task
+
+
+def _ending_well(run: Callable[[], Iterator[Row]]) -> Iterator[pa.RecordBatch]:
+    """The rows of `run`; a UserError is the last of them."""
+    try:
+        yield from map(_result, run())
+    except (UserError, UserErrors) as fault:
+        yield _result({"kind": ERROR, "value": _told(fault)})
 
 
 def _task_name() -> str:

@@ -93,9 +93,14 @@ class Lists:
     def responded(self) -> np.ndarray:
         """bool [N]: exposed (or of unknown exposure) and responded to, by `response`."""
         hit = np.zeros(self.candidates.num_rows, dtype=bool)
-        for name, least in self.response.items():
-            hit |= numbers(self.candidates.column(name), np.float64) >= least
+        for name in self.response:
+            hit |= self.hits(name)
         return hit
+
+    def hits(self, name: str) -> np.ndarray:
+        """bool [N]: the feedback `name` is a response, or above 0 where it never counts as one."""
+        values = numbers(self.candidates.column(name), np.float64)
+        return values >= self.response[name] if name in self.response else values > 0
 
     @cached_property
     def exposed(self) -> np.ndarray:

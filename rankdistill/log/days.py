@@ -45,7 +45,7 @@ def _valid_moment(text: str) -> str:
     return text
 
 
-def _valid_duration(text: str) -> str:
+def valid_duration(text: str) -> str:
     duration(text)
     return text
 
@@ -71,7 +71,7 @@ class SplitOptions(Options):
     """train before train_until; valid from train_until + gap; test from valid_until."""
 
     train_until: Moment | None = None
-    gap: Annotated[str, AfterValidator(_valid_duration)] = "0h"
+    gap: Annotated[str, AfterValidator(valid_duration)] = "0h"
     valid_until: Moment | None = None
 
     @model_validator(mode="after")

@@ -1,0 +1,57 @@
+"""What the catalogue of a day is made of, and which days count."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from rankdistill.config import Options
+from rankdistill.log.days import duration, valid_duration
+from rankdistill.log.source import ColumnOf, Format
+
+Window = Annotated[str, AfterValidator(valid_duration)]
+
+
+class ItemTable(Options):
+    """A table of all items, so that those that were never logged exist, too."""
+
+    path: str | list[str]
+    format: Format = "parquet"
+    item_id: ColumnOf = Field(description="the column that holds the item's id")
+
+
+class CatalogueOptions(Options):
+    """The items of day D: those of the days [D - window, D), and of the item table."""
+
+    window: Window = Field("30d", description="days before a day whose counts are its catalogue")
+    own_day: bool = Field(
+        False, description="count the day itself, too (a single day, a log without days)"
+    )
+    allow_short_history: bool = Field(
+        False, description="draw also where days of the window are missing"
+    )
+    items: ItemTable | None = None
+
+
+def num_days(window: str) -> int:
+    """Whole days that a duration reaches back."""
+    return -(-duration(window) // timedelta(days=1))
+
+
+def day_before(dt: str, days: int) -> str | None:
+    """The ISO date `days` before `dt`; None where dt is no date."""
+    try:
+        return (date.fromisoformat(dt) - timedelta(days=days)).isoformat()
+    except ValueError:
+        return None
+
+
+def days_around(dt: str, before: int, after: int, *, own: bool) -> list[str]:
+    """The days [dt - before, dt + after], with dt itself where `own`; of a dt that is no date,
+    itself alone."""
+    if day_before(dt, 0) is None:
+        return [dt]
+    found = [day_before(dt, n) for n in range(before, -after - 1, -1) if n or own]
+    return [day for day in found if day is not None]
