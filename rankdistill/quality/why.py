@@ -20,9 +20,8 @@ from rankdistill.samples.pointwise import (
     Points,
     PointwiseOptions,
     eligible_items,
-    positive_mask,
-    tail_mask,
 )
+from rankdistill.samples.positives import positive_mask, tail_mask
 from rankdistill.samples.strategies import (
     AdjacentPairs,
     AllPairs,
@@ -45,7 +44,7 @@ def why_pointwise(lists: Lists, points: Points, options: PointwiseOptions) -> np
         role = "positive" if label else "negative"
         why[item] = f"{role} ({SOURCES[source]}), weight {weight:.3g}{_chance(probability)}"
     is_positive, _ = positive_mask(lists, options)
-    in_tail = tail_mask(lists, options)
+    in_tail = tail_mask(lists, options.tail, options.top_k)
     eligible = set(eligible_items(lists, options, is_positive, in_tail).tolist())
     for item in np.flatnonzero(why == None):  # noqa: E711 (elementwise)
         rank = int(lists.teacher_rank[item])

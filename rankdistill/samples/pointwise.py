@@ -17,11 +17,8 @@ from rankdistill.config import Options
 from rankdistill.lists.batch import PRERANKED, RECALLED, Lists
 from rankdistill.samples.facts import SOURCE_CODE, LogFacts, Student, allows_exposed
 from rankdistill.samples.lots import Lots, draw_uniform
+from rankdistill.samples.positives import PositiveOptions, positive_mask, tail_mask
 from rankdistill.samples.weights import InverseWeight, Weight, normalised, position_weight
-
-PositiveRule = Literal["rank", "feedback", "exposed"]
-# In this order: a row's source is the first rule that applies.
-POSITIVE_SOURCES = {"rank": "top_k", "feedback": "feedback", "exposed": "exposed"}
 
 
 class NoNegatives(Options):
@@ -78,28 +75,19 @@ Negatives = Annotated[
 ]
 
 
-class PointwiseOptions(Options):
+class PointwiseOptions(PositiveOptions):
     """positives: one rule or several (union). gap drop leaves out the ranked candidates between
     top_k and the tail; tail: share of the ranked list, from its end. allow_exposed: may an
     exposed item be a negative; None = by the student (recall: no)."""
 
-    positives: PositiveRule | tuple[PositiveRule, ...] = "rank"
-    top_k: int = Field(default=10, ge=1)
     negatives: Negatives = RatioNegatives()
     gap: Literal["keep", "drop"] = "drop"
     tail: float = Field(default=0.75, gt=0, le=1)
     allow_exposed: bool | None = None
     weight: Weight = InverseWeight()
 
-    @property
-    def rules(self) -> tuple[PositiveRule, ...]:
-        chosen = (self.positives,) if isinstance(self.positives, str) else self.positives
-        return tuple(rule for rule in POSITIVE_SOURCES if rule in chosen)
-
     @model_validator(mode="after")
     def _combination_works(self) -> Self:
-        if not self.rules:
-            raise ValueError(f"positives is empty; known are {list(POSITIVE_SOURCES)}")
         if isinstance(self.negatives, BandNegatives) and "rank" in self.rules:
             for band in self.negatives.bands:
                 if band.to_rank is not None and band.to_rank <= self.top_k:
@@ -120,16 +108,7 @@ class PointwiseOptions(Options):
 
     def refuse(self, facts: LogFacts) -> list[str]:
         """Why these options cannot work on such a log; empty where they can."""
-        needs = {
-            "rank": (facts.has_rank, "a teacher rank or score"),
-            "feedback": (facts.has_feedback, "a feedback column"),
-            "exposed": (facts.has_exposure, "the exposure (a stage or position)"),
-        }
-        reasons = [
-            f"positives {rule} needs {needs[rule][1]}; none is mapped"
-            for rule in self.rules
-            if not needs[rule][0]
-        ]
+        reasons = self.refuse_positives(facts)
         if isinstance(self.negatives, BandNegatives) and not facts.has_rank:
             reasons.append("negatives bands needs a teacher rank or score; none is mapped")
         return reasons
@@ -148,8 +127,7 @@ class PointwiseOptions(Options):
     def most_rows(self, lengths: np.ndarray) -> np.ndarray:
         """Rows of each request at most, by its number of candidates (int64 [R]); with tied
         teacher ranks top_k may hold more."""
-        top = np.minimum(lengths, self.top_k)
-        positives = top if self.rules == ("rank",) else lengths
+        positives = self.most_positives(lengths)
         if isinstance(self.negatives, NoNegatives):
             return positives
         if isinstance(self.negatives, RatioNegatives):
@@ -184,7 +162,8 @@ def pointwise(lists: Lists, options: PointwiseOptions, seed: int, epoch: int = 0
     weight = position_weight(options.weight, rank, options.top_k)
     weight = normalised(weight, bounds, options.weight.normalise)
 
-    lots, in_tail = Lots(seed, epoch, lists.request_key), tail_mask(lists, options)
+    lots = Lots(seed, epoch, lists.request_key)
+    in_tail = tail_mask(lists, options.tail, options.top_k)
     negatives, probability, num_missing = _negatives(
         lists, options, is_positive, in_tail, np.diff(bounds), lots
     )
@@ -213,29 +192,6 @@ def pointwise(lists: Lists, options: PointwiseOptions, seed: int, epoch: int = 0
         source[order],
         counts,
     )
-
-
-def positive_mask(lists: Lists, options: PointwiseOptions) -> tuple[np.ndarray, np.ndarray]:
-    """bool [N], and the source of each positive (int8 [N], the first rule that applies)."""
-    rank = lists.teacher_rank
-    source = np.full(len(rank), -1, dtype=np.int8)
-    for rule in reversed(options.rules):
-        if rule == "rank":
-            applies = (rank > 0) & (rank <= options.top_k)
-        else:
-            applies = lists.responded if rule == "feedback" else lists.exposed
-        source[applies] = SOURCE_CODE[POSITIVE_SOURCES[rule]]
-    return source >= 0, source
-
-
-def tail_mask(lists: Lists, options: PointwiseOptions) -> np.ndarray:
-    """bool [N]: ranked, beyond top_k, and in the last `tail` share of the ranked list."""
-    num_ranked = lists.num_ranked
-    # The allowance keeps 0.29 * 100 at 29: floats fall a hair short of whole numbers.
-    num_tail = np.floor(options.tail * num_ranked + 1e-9).astype(np.int64)
-    stretches = np.stack([num_ranked - num_tail, num_tail, lists.lengths - num_ranked], axis=1)
-    is_last = np.repeat(np.tile([False, True, False], lists.num_requests), stretches.ravel())
-    return is_last & (lists.teacher_rank > options.top_k)
 
 
 def eligible_items(
