@@ -1,0 +1,134 @@
+"""Approximate search with faiss, for catalogues too large to search item by item.
+
+An index proposes; scores and order are the exact ones of `nearest`. What an index misses is
+missed: an HNSW or IVF search of fewer items is what makes it fast.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from rankdistill.catalogue.nearest import Excluded, Metric, Nearest, Vectors, directed, rescored
+from rankdistill.config import Options
+from rankdistill.errors import ResourceError
+
+_ASKED_BEYOND = 16  # float32 order and exact order may differ at the edge
+_BLOCK = 65_536
+
+
+class ExactSearch(Options):
+    """Every item is scored; nothing is missed."""
+
+    kind: Literal["exact"] = "exact"
+
+
+class FlatIndex(Options):
+    """faiss IndexFlatIP: every item is scored, in float32."""
+
+    kind: Literal["flat"] = "flat"
+
+
+class HnswIndex(Options):
+    """faiss IndexHNSWFlat (Malkov, Yashunin 2018)."""
+
+    kind: Literal["hnsw"] = "hnsw"
+    neighbours: int = Field(32, ge=2, le=512, description="links of an item (M)")
+    ef_construction: int = Field(200, ge=1)
+    ef_search: int = Field(256, ge=1, description="at least what is asked for")
+
+
+class IvfIndex(Options):
+    """faiss IndexIVFFlat: items in lists by k-means, of which the nearest are searched."""
+
+    kind: Literal["ivf"] = "ivf"
+    lists: int = Field(1024, ge=1)
+    probes: int = Field(32, ge=1, description="lists searched for a user")
+
+
+Search = Annotated[ExactSearch | FlatIndex | HnswIndex | IvfIndex, Field(discriminator="kind")]
+
+
+def faiss_package() -> Any:
+    """The package; ResourceError E0404 where it is not installed."""
+    try:
+        import faiss
+    except ImportError as fault:
+        raise ResourceError(
+            "E0404",
+            "an approximate search needs faiss, which is not installed",
+            help='pip install "rankdistill[ann]"; search: {kind: exact} needs none',
+        ) from fault
+    return faiss
+
+
+def build_index(items: Vectors, options: Any, metric: Metric) -> Any:
+    """A faiss index over the items; cosines are inner products of unit vectors.
+
+    Built on one thread: links of an HNSW graph depend on who comes first.
+    """
+    faiss = faiss_package()
+    width = items.value.shape[1]
+    index = _EMPTY[options.kind](faiss, width, options, len(items.norm))
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        if not index.is_trained:
+            index.train(directed(items, metric))
+        for start in range(0, len(items.norm), _BLOCK):
+            index.add(directed(items.take(slice(start, start + _BLOCK)), metric))
+    finally:
+        faiss.omp_set_num_threads(threads)
+    return index
+
+
+def _ivf(faiss: Any, width: int, options: IvfIndex, num_items: int) -> Any:
+    # k-means wants some items for each list.
+    lists = max(1, min(options.lists, num_items // 39))
+    inner = faiss.METRIC_INNER_PRODUCT
+    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, lists, inner)
+    index.nprobe = min(options.probes, lists)
+    return index
+
+
+def _hnsw(faiss: Any, width: int, options: HnswIndex, num_items: int) -> Any:
+    index = faiss.IndexHNSWFlat(width, options.neighbours, faiss.METRIC_INNER_PRODUCT)
+    index.hnsw.efConstruction = options.ef_construction
+    index.hnsw.efSearch = options.ef_search
+    return index
+
+
+_EMPTY: dict[str, Any] = {
+    "flat": lambda faiss, width, options, num_items: faiss.IndexFlatIP(width),
+    "hnsw": _hnsw,
+    "ivf": _ivf,
+}
+
+
+def proposed(
+    users: Vectors, items: Vectors, index: Any, k: int, excluded: Excluded, metric: Metric
+) -> Nearest:
+    """As `nearest.nearest`, of the items that the index proposes; a user may get fewer than k.
+
+    How many are asked for depends on a user's own excluded items alone, so that what it gets
+    does not depend on who else is searched for.
+    """
+    num_items = len(items.norm)
+    wanted = k + np.diff(excluded.offsets) + _ASKED_BEYOND
+    asked = np.minimum(2 ** np.ceil(np.log2(wanted)).astype(np.int64), num_items)
+    pairs = []
+    for num in np.unique(asked):
+        user = np.flatnonzero(asked == num)
+        _, item = index.search(directed(users.take(user), metric), int(num))
+        row, place = np.nonzero(item >= 0)
+        pairs.append(user[row] * num_items + item[row, place])
+    found = np.unique(np.concatenate(pairs)) if pairs else np.zeros(0, dtype=np.int64)
+    out = excluded.rows() * num_items + excluded.item
+    found = found[~np.isin(found, out)]
+    user, item = np.divmod(found, num_items)
+    if metric == "cosine":
+        has_direction = items.norm[item] > 0
+        user, item = user[has_direction], item[has_direction]
+    return rescored(users, items, user, item, k, metric)
