@@ -201,6 +201,7 @@ def repeated_requests(prepared: Prepared, engine: Engine) -> tuple[int, ...]:
         )
     field, day = mapping.request_field("request_id"), mapping.request_field("dt")
     assert field is not None
+    field = replace(field, aliases=mapping.key_aliases)
     repeated: list[int] = []
     for batch in found.combine_chunks().to_batches():
         dates = evaluate(day, batch)[0] if day is not None and prepared.dt_is_partition else None

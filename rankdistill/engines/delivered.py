@@ -6,29 +6,38 @@ rows are hashed and kept as text further on, so they must leave both engines ali
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from rankdistill.engines.query import Path, Query
 from rankdistill.lists.group import IS_FEEDBACK
 from rankdistill.log.casts import TIME
+from rankdistill.log.mapping import ID_TYPES
 
 
 def delivered_schema(query: Query) -> pa.Schema:
     """alias: type, of all columns of a query's rows."""
-    kinds = {
-        alias: delivered(type_at(path, query.log.schema)) for alias, path in query.paths.items()
-    }
+    kinds = _kinds(query.paths, query.log.schema, query.ids)
     if query.feedback is not None:
         assert query.feedback_paths is not None
         assert query.feedback_key is not None
-        own = query.feedback.schema
-        kinds |= {alias: delivered(type_at(p, own)) for alias, p in query.feedback_paths.items()}
+        kinds |= _kinds(query.feedback_paths, query.feedback.schema, query.ids)
         (key,) = query.group
         if kinds[key] != kinds[query.feedback_key] and pa.types.is_integer(kinds[key]):
             kinds[key] = pa.int64()
         kinds[IS_FEEDBACK] = pa.bool_()
     return pa.schema(list(kinds.items()))
+
+
+def _kinds(
+    paths: Mapping[str, Path], schema: pa.Schema, ids: Mapping[str, str]
+) -> dict[str, pa.DataType]:
+    return {
+        alias: ID_TYPES[ids[alias]] if alias in ids else delivered(type_at(path, schema))
+        for alias, path in paths.items()
+    }
 
 
 def type_at(path: Path, schema: pa.Schema) -> pa.DataType:

@@ -82,7 +82,7 @@ class DuckDb:
 
     def repeated(self, query: Query, keys: tuple[str, ...], limit: int) -> pa.Table:
         self._register(query)
-        columns = projection({key: query.paths[key] for key in keys}, query.log.schema)
+        columns = projection({key: query.paths[key] for key in keys}, query.log.schema, query.ids)
         where, values = conditions(query.where, query.log.schema)
         names = ", ".join(name(key) for key in keys)
         sql = (
@@ -140,12 +140,12 @@ class DuckDb:
 
     def _sql(self, query: Query) -> tuple[str, list[Any]]:
         where, values = conditions(query.where, query.log.schema)
-        columns = projection(query.paths, query.log.schema)
+        columns = projection(query.paths, query.log.schema, query.ids)
         sql = f"SELECT {columns} FROM {relation(query.log)}{where}"
         if query.feedback is not None:
             assert query.feedback_paths is not None
             assert query.feedback_key is not None
-            second = projection(query.feedback_paths, query.feedback.schema)
+            second = projection(query.feedback_paths, query.feedback.schema, query.ids)
             (key,) = query.group
             sql = (
                 f"SELECT *, false AS {name(IS_FEEDBACK)} FROM ({sql}) UNION ALL BY NAME "

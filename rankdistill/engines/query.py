@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -29,6 +29,7 @@ class Query:
     group: aliases whose equal values are one request; empty: every row is one.
     order: (alias, descending) hints; correctness never depends on them.
     feedback: a second source to union in, (its paths, its request alias).
+    ids: aliases of either source that are read as int or text; null where that cannot be.
     """
 
     log: Opened
@@ -39,6 +40,7 @@ class Query:
     feedback: Opened | None = None
     feedback_paths: dict[str, Path] | None = None
     feedback_key: str | None = None
+    ids: dict[str, str] = field(default_factory=dict)
 
 
 def query_of(
@@ -54,8 +56,8 @@ def query_of(
     hints: list[tuple[str, bool]] = []
     if options.layout == "rows":
         first = {"rank": "rank", **ORDER_NEEDS}[options.teacher_order]
-        field = mapping.candidate_field(first) or mapping.candidate_field("teacher_score")
-        for found in (field, mapping.candidate_field("item_id")):
+        score = mapping.candidate_field("teacher_score")
+        for found in (mapping.candidate_field(first) or score, mapping.candidate_field("item_id")):
             if found is not None and len(found.aliases) == 1:
                 hints.append((found.aliases[0], found.name == "teacher_score"))
     return Query(
@@ -66,7 +68,8 @@ def query_of(
         tuple(options.where),
         feedback,
         mapping.feedback_paths or None,
-        mapping.feedback_fields[0].aliases[0] if mapping.feedback_fields else None,
+        mapping.feedback_key,
+        mapping.ids,
     )
 
 
@@ -74,7 +77,7 @@ def identity(mapping: Mapping, dt_is_partition: bool) -> tuple[str, ...]:
     """The aliases whose equal values are one request; the day first where it is a partition."""
     day = mapping.request_field("dt")
     days = day.aliases if dt_is_partition and day is not None else ()
-    return tuple(dict.fromkeys((*days, *mapping.group_aliases)))
+    return tuple(dict.fromkeys((*days, *mapping.key_aliases)))
 
 
 class Engine(Protocol):

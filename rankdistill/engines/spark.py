@@ -18,7 +18,7 @@ from rankdistill.engines.query import Progress, Query, Row, UnitWork, Work
 from rankdistill.engines.spark_errors import told
 from rankdistill.engines.spark_open import is_engines_own, open_by_engine
 from rankdistill.engines.spark_options import SparkOptions
-from rankdistill.engines.spark_query import condition, expression
+from rankdistill.engines.spark_query import condition, projection
 from rankdistill.engines.spark_read import column, read
 from rankdistill.engines.spark_session import Session
 from rankdistill.engines.spark_work import ERROR, RESULT, ROWS, on_units, on_worker, raise_told
@@ -110,7 +110,7 @@ class Spark:
         frame = read(self._spark, query.log, roots)
         for part in query.where:
             frame = frame.where(condition(part, schema))
-        return frame.select(*[expression(p, schema).alias(a) for a, p in paths.items()])
+        return frame.select(*projection(paths, schema, query.ids))
 
     def _unioned(self, query: Query) -> DataFrame:
         """Log and feedback rows under one key, told apart by IS_FEEDBACK."""
@@ -122,7 +122,7 @@ class Spark:
         (key,) = query.group
         own, paths = query.feedback.schema, query.feedback_paths
         second = read(self._spark, query.feedback, [path[0] for path in paths.values()]).select(
-            *[expression(p, own).alias(a) for a, p in paths.items()]
+            *projection(paths, own, query.ids)
         )
         second = second.withColumns({key: column(query.feedback_key), IS_FEEDBACK: F.lit(True)})
         log = self._log(query, query.paths).withColumn(IS_FEEDBACK, F.lit(False))

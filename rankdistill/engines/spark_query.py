@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -10,10 +11,34 @@ from rankdistill.engines.delivered import type_at
 from rankdistill.engines.query import Path
 from rankdistill.engines.spark_read import column
 from rankdistill.engines.sql import column_type
+from rankdistill.log.casts import SHARP, WHOLE
 from rankdistill.log.source import Condition
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
+
+
+def projection(
+    paths: Mapping[str, Path], schema: pa.Schema, ids: Mapping[str, str]
+) -> list[Column]:
+    """Each path under its alias. ids: aliases to be read as int or text, null where that cannot
+    be."""
+    found = {alias: expression(path, schema) for alias, path in paths.items()}
+    for alias in ids.keys() & paths.keys():
+        found[alias] = _id(found[alias], type_at(paths[alias], schema), ids[alias])
+    return [value.alias(alias) for alias, value in found.items()]
+
+
+def _id(value: Column, kind: pa.DataType, read_as: str) -> Column:
+    """An id as `log.casts` reads it."""
+    from pyspark.sql import functions as F  # noqa: N812
+
+    if read_as == "text":
+        return value.cast("string")
+    number = value.try_cast("bigint")
+    if pa.types.is_floating(kind):
+        return F.when((value == F.floor(value)) & (F.abs(value) < F.lit(SHARP)), number)
+    return number if pa.types.is_integer(kind) else F.when(value.rlike(WHOLE), number)
 
 
 def expression(path: Path, schema: pa.Schema) -> Column:

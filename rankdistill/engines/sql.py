@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
+from rankdistill.engines.delivered import type_at
 from rankdistill.engines.query import Path
 from rankdistill.errors import ConfigError, closest
+from rankdistill.log.casts import SHARP, WHOLE
 from rankdistill.log.files import Opened
 from rankdistill.log.source import Condition
 
 TEXT_FORMATS = ("csv", "tsv")
 FILE = "file of the row"  # a column beside the source's own
+_AS_IT_IS: Mapping[str, str] = {}
 PLAIN = re.compile(r"[\w./: %,@-]*", re.ASCII)
 
 
@@ -83,11 +86,33 @@ def feather_view(source: Opened) -> str:
     return f"feather:{source.paths[0]}"
 
 
-def projection(paths: dict[str, Path], schema: pa.Schema) -> str:
-    """SELECT items: each path under its alias; a field inside a list of structs is its list."""
-    return ", ".join(
-        f"{_expression(path, schema)} AS {name(alias)}" for alias, path in paths.items()
-    )
+def projection(
+    paths: dict[str, Path], schema: pa.Schema, ids: Mapping[str, str] = _AS_IT_IS
+) -> str:
+    """SELECT items: each path under its alias; a field inside a list of structs is its list.
+
+    ids: aliases to be read as int or text, null where that cannot be.
+    """
+    items = []
+    for alias, path in paths.items():
+        value = _expression(path, schema)
+        if alias in ids:
+            value = _id(value, type_at(path, schema), ids[alias])
+        items.append(f"{value} AS {name(alias)}")
+    return ", ".join(items)
+
+
+def _id(value: str, kind: pa.DataType, read_as: str) -> str:
+    """An id as `log.casts` reads it."""
+    if read_as == "text":
+        return f"CAST({value} AS VARCHAR)"
+    if pa.types.is_floating(kind):
+        fits = f"{value} = floor({value}) AND abs({value}) < {SHARP:.0f}"
+    elif pa.types.is_integer(kind):
+        fits = "true"
+    else:
+        fits = f"regexp_matches({value}, {text(WHOLE)})"
+    return f"CASE WHEN {fits} THEN TRY_CAST({value} AS BIGINT) END"
 
 
 def conditions(where: Sequence[Condition], schema: pa.Schema) -> tuple[str, list[Any]]:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from rankdistill.contract import SAMPLE_TABLES, table_contract
 from rankdistill.errors import ConfigError, InputError, UserError, UserErrors, closest
-from rankdistill.log.casts import cast
+from rankdistill.log.casts import cast, plain
 from rankdistill.log.conditions import check_conditions
 from rankdistill.log.lookup import Lookup, MappedField
 from rankdistill.log.mapping import (
@@ -18,6 +18,7 @@ from rankdistill.log.mapping import (
     REQUEST_FIELDS,
     Groups,
     Mapping,
+    read_id,
 )
 from rankdistill.log.source import (
     Column,
@@ -61,6 +62,8 @@ def bind(
         assert feedback is not None
         mapping, more = _with_feedback(mapping, options.feedback, lookup, feedback)
         errors += more
+    elif not errors:
+        mapping = _with_key(mapping, lookup)
     errors += _clashes(mapping) + _unsupported(mapping)
     if errors:
         raise UserErrors(errors)
@@ -160,7 +163,30 @@ def _with_feedback(
         feedback_fields=(*keys, *fields),
         feedback_paths=lookup.paths,
     )
+    if not lookup.errors and not log.errors:
+        bound = _with_key(bound, log, lookup)
     return bound, lookup.errors
+
+
+def _with_key(mapping: Mapping, log: Lookup, feedback: Lookup | None = None) -> Mapping:
+    """`mapping` whose engines also read the request ids as the ids they are, where that tells
+    requests apart in another way than the source columns do."""
+    request = mapping.request_field("request_id")
+    assert request is not None
+    ids, paths = dict(mapping.ids), [dict(mapping.paths), dict(mapping.feedback_paths)]
+    sides = [(request, log), *([(mapping.feedback_fields[0], feedback)] if feedback else [])]
+    for (field, lookup), known in zip(sides, paths, strict=False):
+        kind = lookup.type_of(field)
+        if kind is None or pa.types.is_null(kind):
+            continue
+        found = plain(pa.nulls(0, kind)).type
+        # An id beyond int64 is text; in the source it may be a number, and meets no text.
+        read_as = field.column.read_as or ("text" if feedback and found == pa.uint64() else None)
+        is_number = pa.types.is_integer(found) and found != pa.uint64()
+        if {"int": not is_number, "text": not pa.types.is_string(found)}.get(read_as or "", False):
+            (alias,) = field.aliases
+            known[read_id(alias)], ids[read_id(alias)] = known[alias], str(read_as)
+    return replace(mapping, paths=paths[0], feedback_paths=paths[1], ids=ids)
 
 
 def _unlike_keys(
@@ -184,23 +210,28 @@ def _unlike_keys(
         types = log.type_of(mine), feedback.type_of(other)
         if log.lists and mine is item and types[0] is not None:
             types = types[0].value_type, types[1]
-        if _alike(*types):
+        ids = _read(mine, types[0]), _read(other, types[1])
+        if None in ids or ids[0] == ids[1]:
             continue
+        read_as = "int" if ids[0] == pa.int64() else "text"
+        column = ".".join(feedback.paths[other.aliases[0]])
         faults.append(
             InputError(
                 "E0304",
                 f'{mine.place} and {other.place} never meet: 1 is not "1"',
                 found=f"{types[0]} in the log, {types[1]} in the feedback table",
-                help="write both tables with ids of one type",
+                help=f'--set {other.place}={{column: "{column}", as: {read_as}}} reads it as the '
+                "log's (or let the log's have `as`)",
             )
         )
     return faults
 
 
-def _alike(a: pa.DataType | None, b: pa.DataType | None) -> bool:
-    if a is None or b is None or pa.types.is_null(a) or pa.types.is_null(b):
-        return True
-    return cast("id", pa.nulls(0, a))[0].type == cast("id", pa.nulls(0, b))[0].type
+def _read(field: MappedField, kind: pa.DataType | None) -> pa.DataType | None:
+    """int64 or string: what ids of a column of type `kind` become."""
+    if kind is None or pa.types.is_null(kind):
+        return None
+    return cast(field.kind, pa.nulls(0, kind))[0].type
 
 
 def _clashes(mapping: Mapping) -> list[UserError]:

@@ -19,6 +19,11 @@ __all__ = ["KINDS", "TIME", "Cast", "cast", "kind_fault", "plain", "portable"]
 
 # One less than int32 holds: ranks from 0 become ranks from 1.
 MAX_RANK = 2**31 - 2
+# Text that is a whole number, in every engine's regular expressions; SHARP: floats below it are
+# exact, so an id that lies there is one id.
+WHOLE = r"\A[ \t]*-?[0-9]+[ \t]*\z"
+SHARP = 2.0**53
+IDS = ("id", "int_id", "text_id")
 _FLOAT = r"(?i)^-?(\d+\.?\d*(e[+-]?\d+)?|\.\d+(e[+-]?\d+)?|nan|inf|infinity)$"
 
 
@@ -30,8 +35,9 @@ def kind_fault(kind: str, found: pa.DataType, unit: str | None, *, text: bool) -
     is_number = is_int or is_float or pa.types.is_decimal(found)
     if pa.types.is_null(found):
         return None
-    if kind == "id" and not (is_int or is_text):
-        return "must be an integer or a string to be an id"
+    if kind in IDS and not (is_int or is_text or (is_float and kind == "int_id")):
+        more = "; as: int reads whole numbers" if is_float and kind == "id" else ""
+        return f"must be an integer or a string to be an id{more}"
     if kind == "time":
         if is_int and unit is None:
             return "is a number: say its unit, {column: ..., unit: s | ms | us | ns}"
@@ -82,6 +88,33 @@ def _id(column: pa.Array, unit: str | None) -> Cast:
         # Beyond int64 an id stays exact as text; the type may not depend on the values.
         return column.cast(pa.string()), None
     return column.cast(pa.int64()), None
+
+
+def _int_id(column: pa.Array, unit: str | None) -> Cast:
+    """int64; text is unreadable where it is not one whole number, blanks around it aside."""
+    kind = column.type
+    if pa.types.is_string(kind):
+        column = pc.utf8_trim(column, " \t")
+        column = pc.if_else(pc.equal(column, ""), None, column)
+        # Arrow alone would read 0x1F, too.
+        whole = pc.match_substring_regex(column, WHOLE)
+        ids, too_large = attempt(
+            pc.if_else(whole, column, None), lambda c: c.cast(pa.int64()), WHOLE
+        )
+        return ids, both(marked(pc.invert(whole)), too_large)
+    if pa.types.is_uint64(kind):
+        fits = pc.less_equal(column, pa.scalar(2**63 - 1, kind))
+    elif pa.types.is_floating(kind):
+        column = column.cast(pa.float64())
+        is_sharp = pc.less(pc.abs(column), SHARP)
+        fits = pc.and_(is_sharp, pc.equal(column, pc.floor(column)))
+    else:
+        return column.cast(pa.int64()), None
+    return pc.if_else(fits, column, None).cast(pa.int64()), marked(pc.invert(fits))
+
+
+def _text_id(column: pa.Array, unit: str | None) -> Cast:
+    return column.cast(pa.string()), None
 
 
 def _number(column: pa.Array, unit: str | None) -> Cast:
@@ -161,6 +194,8 @@ def _text(column: pa.Array, unit: str | None) -> Cast:
 
 KINDS: dict[str, Callable[[pa.Array, str | None], Cast]] = {
     "id": _id,
+    "int_id": _int_id,
+    "text_id": _text_id,
     "time": time,
     "rank": _rank,
     "substage": _substage,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,7 +74,8 @@ def admit(grouped: Grouped, mapping: Mapping, days: Days, repeated: Sequence[int
     if raw.feedback is not None:
         assert raw.feedback_request is not None
         counts["feedback.rows_in"] = raw.feedback.num_rows + raw.num_strays
-        counts["feedback.without_request"] = raw.num_strays
+        counts["feedback.value_unreadable"] = raw.num_unreadable
+        counts["feedback.without_request"] = raw.num_strays - raw.num_unreadable
         join_feedback(mapping, raw.feedback, raw.feedback_request, candidates, request, counts)
     by_place = mapping.options.teacher_order == "list_order"
     judge_duplicates(raw.candidates, candidates, request, by_place=by_place)
@@ -105,17 +106,30 @@ def _judge_request_columns(
         if mapped and mapped.aliases:
             parts = [raw.candidates.column(alias) for alias in mapped.aliases]
             verdict.against(absent_parts(mapped, parts), f"{name}_missing")
-    fields = _request_fields(mapping, days)
-    aliases = {a for f in fields for a in f.aliases} - set(mapping.group_aliases)
     same = request[1:] == request[:-1]
-    for alias in sorted(aliases):
-        column = raw.candidates.column(alias)
+    for column in _must_agree(raw, mapping, days, verdict):
         if not (_differs(column.slice(1), column.slice(0, max(len(column) - 1, 0))) & same).any():
             continue
         first = _first_passed(raw.offsets, verdict)
         unlike = verdict.passed & _differs(column, column.take(pa.array(first[request])))
         torn = segment_sum(unlike, raw.offsets) > 0
         verdict.against(torn[request], "request_conflict")
+
+
+def _must_agree(raw: Raw, mapping: Mapping, days: Days, verdict: Verdict) -> Iterator[pa.Array]:
+    """Columns to be alike in all rows of a request; ids are compared as what they are read as."""
+    seen = set(mapping.key_aliases)
+    for mapped in sorted(_request_fields(mapping, days), key=lambda field: field.aliases):
+        if mapped.column.read_as is not None:
+            ids, bad = evaluate(mapped, raw.candidates)
+            verdict.against(bad, "value_unreadable")
+            if mapped.name != "request_id":
+                yield ids
+            continue
+        for alias in mapped.aliases:
+            if alias not in seen:
+                seen.add(alias)
+                yield raw.candidates.column(alias)
 
 
 def _differs(a: pa.Array, b: pa.Array) -> np.ndarray:

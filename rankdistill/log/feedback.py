@@ -28,10 +28,13 @@ def join_feedback(
     Every row is counted as feedback.joined or under the reason why it is not.
     """
     _, key_field, *fields = mapping.feedback_fields
-    items, _ = evaluate(key_field, rows)
+    items, unread = evaluate(key_field, rows)
     values = {}
-    usable = ~missing(items)
-    counts["feedback.item_id_missing"] += int((~usable).sum())
+    usable = np.ones(rows.num_rows, dtype=bool) if unread is None else ~unread
+    counts["feedback.value_unreadable"] += int((~usable).sum())
+    absent = missing(items) & usable
+    counts["feedback.item_id_missing"] += int(absent.sum())
+    usable &= ~absent
     for mapped in fields:
         values[mapped.name], bad = evaluate(mapped, rows)
         if bad is not None:

@@ -45,6 +45,17 @@ class Lookup:
         self, name: str, kind: str, column: Column, place: str, *, listed: bool = False
     ) -> MappedField:
         """The canonical column `name`, configured at `place`."""
+        if column.read_as is not None and kind != "id":
+            self.errors.append(
+                ConfigError(
+                    "E0105",
+                    f"{self.where}.{place}: as is for request_id, user_id and item_id",
+                    found=f"as: {column.read_as}",
+                    help="leave it out: every other column has its one type",
+                )
+            )
+        elif column.read_as is not None:
+            kind = f"{column.read_as}_id"
         if column.constant is not None:
             self._check_constant(name, kind, column, place)
         aliases = [self.alias(path, place) for path in column.paths()]

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from rankdistill.lists.batch import segment_sum, spans
 from rankdistill.lists.group import IS_FEEDBACK, Grouped
+from rankdistill.log.canonical import evaluate
 from rankdistill.log.mapping import Mapping
 from rankdistill.log.reasons import Verdict
 
@@ -21,7 +22,7 @@ class Raw:
     offsets: int64 [R + 1]. requests: R rows; rows layout: the first row of each request.
     candidates: N rows of source columns. verdict: against requests.
     feedback: raw rows of the feedback table with the request (0 .. R-1) they belong to;
-    num_strays more rows belong to none.
+    num_strays more rows belong to none, num_unreadable of them as their request id is no id.
     """
 
     offsets: np.ndarray
@@ -31,6 +32,7 @@ class Raw:
     feedback: pa.RecordBatch | None = None
     feedback_request: np.ndarray | None = None
     num_strays: int = 0
+    num_unreadable: int = 0
 
 
 def raw_lists(grouped: Grouped, mapping: Mapping) -> Raw:
@@ -50,11 +52,14 @@ def raw_lists(grouped: Grouped, mapping: Mapping) -> Raw:
         # A request id in several rows is refused whole, so its feedback goes with its first row.
         owner = np.where(owner < 0, -1, log.offsets[owner])
     matched = is_feedback & (owner >= 0)
+    strays = is_feedback & (owner < 0)
+    _, unreadable = evaluate(mapping.feedback_fields[0], rows.filter(pa.array(strays)))
     return replace(
         _raw(log, mapping),
         feedback=rows.filter(pa.array(matched)),
         feedback_request=owner[matched],
-        num_strays=int((is_feedback & (owner < 0)).sum()),
+        num_strays=int(strays.sum()),
+        num_unreadable=0 if unreadable is None else int(unreadable.sum()),
     )
 
 

@@ -108,8 +108,8 @@ def _plain(rows: pa.RecordBatch) -> pa.RecordBatch:
 
 def _named(mapping: Mapping, row: dict[str, Any]) -> dict[str, Any]:
     """Values under the source's own column names."""
-    paths = mapping.paths
-    return {".".join(paths[alias]): value for alias, value in row.items() if alias in paths}
+    own = {alias: path for alias, path in mapping.paths.items() if alias not in mapping.ids}
+    return {".".join(own[alias]): value for alias, value in row.items() if alias in own}
 
 
 def _text(value: Any) -> str | None:

@@ -30,6 +30,11 @@ class Column(Options):
         "(request_id: any of them)",
     )
     unit: Unit | None = Field(None, description="unit of a time given as a number")
+    read_as: Literal["int", "text"] | None = Field(
+        None,
+        alias="as",
+        description="ids: what the values are read as; left out: as the log holds them",
+    )
 
     @model_validator(mode="after")
     def _one_origin(self) -> Column:
@@ -45,6 +50,8 @@ class Column(Options):
             )
         if self.hash_of == []:
             raise ValueError("hash_of needs at least one column")
+        if self.read_as is not None and not {"column", "name"} & set(given):
+            raise ValueError("as goes with column or name")
         return self
 
     def paths(self) -> list[tuple[str, ...]]:
