@@ -1,0 +1,224 @@
+"""Draws from the whole catalogue, uniform or by popularity, with exact probabilities.
+
+The law of a catalogue is made once for a day; `draw` serves the negatives of every batch.
+Shapes: C items, R requests, E excluded items, T drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+from rankdistill.catalogue.guide import Guide
+from rankdistill.catalogue.items import Catalogue
+from rankdistill.catalogue.ticks import TICKS, TICKS_BITS, in_ticks, power
+from rankdistill.hashing import mix, name_key
+from rankdistill.lists.batch import segment_sum
+from rankdistill.samples.lots import Lots
+
+MAX_DRAW = 2**18  # draws of one request: (MAX_DRAW + 1) * TICKS < 2^63
+MAX_ALPHA = 16.0  # (2^63)^16 is still finite
+_BLOCK = 2**15  # draws and exclusions worked on at once: they stay in cache
+
+
+@dataclass(frozen=True)
+class Law:
+    """What part of all draws each item gets, laid out as an axis of ticks in hashed order.
+
+    order: int32 [C], the item at each place of the axis; place: int32 [C], the reverse;
+    edge: int64 [C + 1], the item at place p lies at the ticks edge[p] : edge[p + 1].
+    """
+
+    order: np.ndarray
+    place: np.ndarray
+    edge: np.ndarray
+
+    @classmethod
+    def make(cls, catalogue: Catalogue, seed: int, ticks: np.ndarray) -> Law:
+        """ticks: int64 [C], sum <= TICKS."""
+        assert len(catalogue) < 2**31 and (not len(ticks) or ticks.min() >= 0)
+        hashed = mix(seed, name_key("catalogue.order"), catalogue.key)  # distinct, as the keys
+        order = np.argsort(hashed).astype(np.int32)
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order), dtype=np.int32)
+        law = cls(order, place, np.concatenate([[0], np.cumsum(ticks[order])]))
+        assert law.total <= TICKS, law.total
+        return law
+
+    @property
+    def total(self) -> int:
+        """Ticks of all items."""
+        return int(self.edge[-1])
+
+    def ticks(self, item: np.ndarray) -> np.ndarray:
+        """Ticks of items by index, int64 [T]."""
+        place = self.place.take(item)
+        return self.edge.take(place + 1) - self.edge.take(place)
+
+    def of(self, item: np.ndarray) -> np.ndarray:
+        """q of items by index, 0 for index -1 (not in the catalogue); float64 [T]."""
+        is_known = item >= 0
+        q = np.zeros(len(item))
+        q[is_known] = self.ticks(item[is_known]) / max(self.total, 1)
+        return q
+
+    @cached_property
+    def q(self) -> np.ndarray:
+        """The probability of each item in a single draw from the whole catalogue, float64 [C]."""
+        return self.ticks(np.arange(len(self.place))) / max(self.total, 1)
+
+    @cached_property
+    def num_possible(self) -> int:
+        """Items that can be drawn at all (q > 0)."""
+        return int((np.diff(self.edge) > 0).sum())
+
+    def inclusion(
+        self,
+        num_draw: np.ndarray,
+        excluded_offsets: np.ndarray,
+        excluded: np.ndarray,
+        request: np.ndarray,
+        item: np.ndarray,
+    ) -> np.ndarray:
+        """The probability that a draw of `request` [T] (arguments as of `draw`) holds `item` [T],
+        which is not excluded there; float64 [T]."""
+        left = self.total - segment_sum(self.ticks(excluded), excluded_offsets)
+        return _inclusion(num_draw[request], self.ticks(item), left[request])
+
+    def at(self, tick: np.ndarray) -> np.ndarray:
+        """The place that holds each tick (int64 [T] in [0, total)), int64 [T]."""
+        return self._guide.num_up_to(tick) - 1
+
+    @cached_property
+    def _guide(self) -> Guide:
+        return Guide.over(self.edge, TICKS_BITS)
+
+
+def uniform(catalogue: Catalogue, seed: int) -> Law:
+    """Every item alike."""
+    num = len(catalogue)
+    return Law.make(catalogue, seed, np.full(num, TICKS // max(num, 1)))
+
+
+def popularity(
+    catalogue: Catalogue, seed: int, *, count_of: str, alpha: float = 0.75, c: float = 1.0
+) -> Law:
+    """q in proportion to (count + c)^alpha; with c = 0 what was never counted is never drawn."""
+    assert 0 <= alpha <= MAX_ALPHA and c >= 0, (alpha, c)
+    weight = power(catalogue.counts[count_of] + c, alpha)
+    return Law.make(catalogue, seed, in_ticks(weight))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """T rows, no item twice in a request, ordered by request, then item.
+
+    request: int64 [T]; item: catalogue index, int64 [T]; probability: of inclusion, float64
+    [T]; num_collided: draws that hit an item once more.
+    """
+
+    request: np.ndarray
+    item: np.ndarray
+    probability: np.ndarray
+    num_collided: int
+
+
+def draw(
+    law: Law,
+    lots: Lots,
+    purpose: str,
+    num_draw: np.ndarray,
+    excluded_offsets: np.ndarray,
+    excluded: np.ndarray,
+) -> Drawn:
+    """num_draw [R] systematic draws for each request from the catalogue less its excluded items.
+
+    num_draw: int64 [R], at most MAX_DRAW. Those excluded from request i (catalogue indices,
+    distinct, in any order) stand at excluded_offsets[i] : excluded_offsets[i + 1]. The excluded
+    are cut out of the axis and the rest closes up; from one hashed offset, num_draw equal steps
+    hit items with probability min(1, num_draw * q / (1 - Q)), Q the excluded ones' share (Madow
+    1949). Where nothing is left to draw there are no rows.
+    """
+    assert len(num_draw) == len(excluded_offsets) - 1 == len(lots.request_key)
+    assert num_draw.min(initial=0) >= 0 and num_draw.max(initial=0) <= MAX_DRAW
+    unit = (lots.bits(purpose, np.arange(len(num_draw)), 0, 0) >> np.uint64(11)) * 2.0**-53
+    parts = []
+    for first, last in _blocks(num_draw + np.diff(excluded_offsets)):
+        offsets = excluded_offsets[first : last + 1]
+        cut = excluded[offsets[0] : offsets[-1]]
+        part = _draw_block(law, unit[first:last], num_draw[first:last], offsets - offsets[0], cut)
+        parts.append(replace(part, request=part.request + first))
+    return Drawn(
+        np.concatenate([part.request for part in parts]),
+        np.concatenate([part.item for part in parts]),
+        np.concatenate([part.probability for part in parts]),
+        sum(part.num_collided for part in parts),
+    )
+
+
+def _blocks(size: np.ndarray) -> Iterator[tuple[int, int]]:
+    """first, last + 1 of runs of requests of about _BLOCK elements, at least one run."""
+    block = np.cumsum(size) // _BLOCK
+    cuts = np.flatnonzero(np.diff(block)) + 1
+    yield from pairwise([0, *cuts.tolist(), len(size)])
+
+
+def _draw_block(
+    law: Law, unit: np.ndarray, num_draw: np.ndarray, offsets: np.ndarray, excluded: np.ndarray
+) -> Drawn:
+    """`draw` for a few requests; unit: where in [0, 1) each request's steps begin, float64 [R]."""
+    gaps = _gaps(law, offsets, excluded)
+    num = np.where(gaps.left > 0, num_draw, 0)
+    total = np.maximum(gaps.left, 1)
+    start = (unit * total).astype(np.int64)  # below total: unit is at most 1 - 2^-53
+
+    # Step k hits the closed-up axis at (start + k * total) // num; the first step at or beyond
+    # each gap, counted over the block, tells how many gaps lie before each step.
+    request = np.repeat(np.arange(len(num)), num)
+    base = np.cumsum(num) - num
+    step = np.arange(len(request)) - base[request]
+    hit = (start[request] + step * total[request]) // num[request]
+    into = gaps.request
+    later = (gaps.at * num[into] - start[into] + total[into] - 1) // total[into]
+    passed = np.cumsum(np.bincount(base[into] + later, minlength=len(request) + 1))[: len(request)]
+    hit += gaps.ticks_before[passed] - gaps.ticks_before[offsets[:-1]][request]
+
+    item = law.order.take(law.at(hit))
+    is_first = np.ones(len(item), dtype=bool)  # steps ascend: an item's hits are neighbours
+    is_first[1:] = (item[1:] != item[:-1]) | (request[1:] != request[:-1])
+    packed = np.sort(request[is_first] << 32 | item[is_first])
+    request, item = packed >> 32, packed & 0xFFFF_FFFF
+    probability = _inclusion(num[request], law.ticks(item), total[request])
+    return Drawn(request, item, probability, int(num.sum()) - len(item))
+
+
+@dataclass(frozen=True)
+class _Gaps:
+    """Excluded items by request, then place. at: where the closed-up axis has each, int64 [E];
+    ticks_before: of all gaps before it in the block, int64 [E + 1] (may wrap; differences are
+    exact); left: what each request's closed-up axis measures, int64 [R]."""
+
+    request: np.ndarray
+    at: np.ndarray
+    ticks_before: np.ndarray
+    left: np.ndarray
+
+
+def _gaps(law: Law, offsets: np.ndarray, excluded: np.ndarray) -> _Gaps:
+    request = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    packed = np.sort(request << 32 | law.place.take(excluded))
+    assert (packed[1:] > packed[:-1]).all(), "an item is excluded twice from a request"
+    place = packed & 0xFFFF_FFFF
+    lower = law.edge.take(place)
+    before = np.concatenate([[0], np.cumsum(law.edge.take(place + 1) - lower)])
+    at_start = before[offsets[:-1]]
+    left = law.total - (before[offsets[1:]] - at_start)
+    return _Gaps(request, lower - (before[:-1] - at_start[request]), before, left)
+
+
+def _inclusion(num_draw: np.ndarray, ticks: np.ndarray, left: np.ndarray) -> np.ndarray:
+    return np.minimum(1.0, num_draw * ticks / np.maximum(left, 1))
