@@ -24,7 +24,10 @@ class Place:
 
 
 class UserError(Exception):
-    """One fault that the user can mend. `code` is like "E0102"."""
+    """One fault that the user can mend. `code` is like "E0102".
+
+    key: the path in the configuration that it is about, for who knows the file to tell `place`.
+    """
 
     def __init__(
         self,
@@ -34,6 +37,7 @@ class UserError(Exception):
         place: Place | None = None,
         found: str | None = None,
         help: str | None = None,
+        key: tuple[str | int, ...] | None = None,
     ) -> None:
         super().__init__(f"error[{code}]: {message}")
         assert code[0] == "E" and code[1:3] in EXIT_CODES, code
@@ -44,6 +48,7 @@ class UserError(Exception):
             found,
             help,
         )
+        self.key = key
 
     @property
     def exit_code(self) -> int:

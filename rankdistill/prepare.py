@@ -95,7 +95,10 @@ def prepare(settings: Settings, engine: Engine, asked: Asked | None = None) -> P
     options = settings.log
     log = engine.open(options)
     feedback = engine.open(options.feedback) if options.feedback else None
-    mapping = bind(options, log.schema, feedback.schema if feedback else None, log.day_column)
+    try:
+        mapping = bind(options, log.schema, feedback.schema if feedback else None, log.day_column)
+    except UserErrors as found:
+        raise settings.placed(found) from None
     faults: list[UserError] = []
     _check_days(days, mapping, faults)
     facts = facts_of(mapping)
@@ -104,9 +107,9 @@ def prepare(settings: Settings, engine: Engine, asked: Asked | None = None) -> P
         resolved = chosen.for_student(settings.student).for_log(facts)
         kinds[kind] = resolved
         for reason in resolved.refuse(facts):
-            faults.append(ConfigError("E0105", f"samples.{kind}: {reason}"))
+            faults.append(ConfigError("E0105", f"samples.{kind}: {reason}", key=("samples", kind)))
     if faults:
-        raise UserErrors(faults)
+        raise settings.placed(UserErrors(faults))
     log = of_days(log, mapping, days)
     query = query_of(mapping, log, feedback, dt_is_partition=days.is_partition(mapping))
     schemas = table_schemas(mapping, days, kinds, log, feedback, write_lists=settings.samples.lists)
@@ -221,10 +224,13 @@ def _check_days(days: Days, mapping: Mapping, faults: list[UserError]) -> None:
                 "E0105",
                 "dt.from: partition, but the log has no day column",
                 help="map it (log.columns.dt), or use dt.from: request_time or constant",
+                key=("dt", "from"),
             )
         )
     has_time = mapping.request_field("request_time") is not None
     if days.dt.source == "request_time" and not has_time:
-        faults.append(ConfigError("E0105", "dt.from: request_time needs log.columns.request_time"))
+        text = "dt.from: request_time needs log.columns.request_time"
+        faults.append(ConfigError("E0105", text, key=("dt", "from")))
     if days.split.train_until is not None and not has_time:
-        faults.append(ConfigError("E0105", "split needs log.columns.request_time"))
+        text = "split needs log.columns.request_time"
+        faults.append(ConfigError("E0105", text, key=("split",)))

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from rankdistill.config import Options, config_hash, load
 from rankdistill.document import Document, apply_overrides, read_file
 from rankdistill.engines.duckdb_options import DuckDbOptions
 from rankdistill.engines.spark_options import SparkOptions
-from rankdistill.errors import ConfigError, closest
+from rankdistill.errors import ConfigError, UserErrors, closest
 from rankdistill.log.days import DtOptions, SplitOptions
 from rankdistill.log.presets import PRESETS
 from rankdistill.log.source import LogOptions
@@ -54,6 +54,15 @@ class Settings(Options):
     split: SplitOptions = SplitOptions()
     samples: Samples = Samples()
 
+    _document: Document | None = PrivateAttr(None)
+
+    def placed(self, found: UserErrors) -> UserErrors:
+        """The same errors, each with its place in the file that these settings come from."""
+        for error in found.errors:
+            if error.place is None and error.key is not None and self._document is not None:
+                error.place = self._document.place(error.key)
+        return found
+
     def hash(self) -> str:
         """A hash of everything that decides which rows are built; places do not count."""
         dump = self.model_dump(mode="json", by_alias=True)
@@ -70,7 +79,10 @@ def read_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
 
 def settings_of(document: Document, overrides: Sequence[str] = ()) -> Settings:
     """The same of a document that has been read."""
-    return load(Settings, completed(apply_overrides(document, overrides)))
+    whole = completed(apply_overrides(document, overrides))
+    settings = load(Settings, whole)
+    settings._document = whole
+    return settings
 
 
 def completed(document: Document) -> Document:

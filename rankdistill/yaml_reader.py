@@ -182,7 +182,7 @@ class _Reader:
     def place(self, node: yaml.Node) -> Place:
         return self.locate(node.start_mark.line, node.start_mark.column)
 
-    def fault(self, node: yaml.Node, message: str, **parts: str) -> None:
+    def fault(self, node: yaml.Node, message: str, **parts: Any) -> None:
         self.faults.append(ConfigError("E0101", message, place=self.place(node), **parts))
 
     def value(self, node: yaml.Node, path: KeyPath, key: yaml.Node | None) -> Any:

@@ -10,7 +10,7 @@ from rankdistill.contract import SAMPLE_TABLES, table_contract
 from rankdistill.errors import ConfigError, InputError, UserError, UserErrors, closest
 from rankdistill.log.casts import cast, plain
 from rankdistill.log.conditions import check_conditions
-from rankdistill.log.lookup import Lookup, MappedField
+from rankdistill.log.lookup import Lookup, MappedField, key_of
 from rankdistill.log.mapping import (
     CANDIDATE_FIELDS,
     ORDER_NEEDS,
@@ -204,6 +204,7 @@ def _unlike_keys(
                 "a feedback table joins on one request_id column; hash_of cannot",
                 found=f"{request.place}, {keys[0].place}",
                 help="write the request id into both tables",
+                key=key_of(keys[0].place),
             )
         )
     for mine, other in zip((request, item), keys, strict=True):
@@ -222,6 +223,7 @@ def _unlike_keys(
                 found=f"{types[0]} in the log, {types[1]} in the feedback table",
                 help=f'--set {other.place}={{column: "{column}", as: {read_as}}} reads it as the '
                 "log's (or let the log's have `as`)",
+                key=key_of(other.place),
             )
         )
     return faults
@@ -248,6 +250,7 @@ def _clashes(mapping: Mapping) -> list[UserError]:
                     f'the name "{mapped.name}" ({mapped.place}) is taken by another column',
                     found=", ".join(sorted(seen | of_samples if is_feedback else seen)),
                     help="give it another name on the left side of the mapping",
+                    key=key_of(mapped.place),
                 )
             )
         seen.add(mapped.name)
@@ -268,6 +271,7 @@ def _unsupported(mapping: Mapping) -> list[UserError]:
                 f"log.teacher_order: {options.teacher_order} needs log.columns.{needed}",
                 found=", ".join(sorted(names)),
                 help=f"map it, or choose another teacher_order: --set log.columns.{needed}=COLUMN",
+                key=("log", "teacher_order"),
             )
         )
     if options.teacher_order == "rank" and not names & {"rank", "teacher_score"}:
@@ -277,6 +281,7 @@ def _unsupported(mapping: Mapping) -> list[UserError]:
                 "log.teacher_order: rank needs log.columns.rank or log.columns.teacher_score",
                 found=", ".join(sorted(names)),
                 help="or choose teacher_order: rerank, position or list_order",
+                key=("log", "teacher_order"),
             )
         )
     for name in sorted(set(options.response) - set(feedback)):
@@ -287,6 +292,7 @@ def _unsupported(mapping: Mapping) -> list[UserError]:
                 f'log.response names "{name}", which is no feedback column',
                 found=", ".join(feedback) or "no feedback is mapped",
                 help=f'did you mean "{near}"?' if near else "map it under log.columns.feedback",
+                key=("log", "response", name),
             )
         )
     return faults

@@ -46,13 +46,14 @@ class Lookup:
     ) -> MappedField:
         """The canonical column `name`, configured at `place`."""
         if column.read_as is not None and kind != "id":
-            self.errors.append(
+            self._add(
                 ConfigError(
                     "E0105",
                     f"{self.where}.{place}: as is for request_id, user_id and item_id",
                     found=f"as: {column.read_as}",
                     help="leave it out: every other column has its one type",
-                )
+                ),
+                place,
             )
         elif column.read_as is not None:
             kind = f"{column.read_as}_id"
@@ -68,7 +69,7 @@ class Lookup:
         """The alias of a path; None, and an error, where the source has no such column."""
         path = self._literal(path)
         if self.type_at(path) is None:
-            self.errors.append(self._unknown(path, place))
+            self._add(self._unknown(path, place), place)
             return None
         return self.aliases.setdefault(path, f"{self.prefix}{len(self.aliases)}")
 
@@ -77,7 +78,7 @@ class Lookup:
         path = self._literal(tuple(name.split(".")))
         kind = self.type_at(path)
         if kind is None:
-            self.errors.append(self._unknown(path, place))
+            self._add(self._unknown(path, place), place)
         return kind
 
     @property
@@ -105,14 +106,19 @@ class Lookup:
     def missing(self, name: str) -> None:
         """Say that a column which must be there is not mapped."""
         near = closest(name, self.schema.names)
-        self.errors.append(
+        self._add(
             ConfigError(
                 "E0102",
                 f"{self.where}.columns.{name} is not mapped and the input has no such column",
                 found=self._known(),
                 help=f"--set {self.where}.columns.{name}={near or 'COLUMN'}",
-            )
+            ),
+            f"columns.{name}",
         )
+
+    def _add(self, fault: UserError, place: str) -> None:
+        fault.key = key_of(f"{self.where}.{place}")
+        self.errors.append(fault)
 
     def _literal(self, path: Path) -> Path:
         """A name with dots is taken literally where the source has such a column."""
@@ -135,7 +141,7 @@ class Lookup:
                 help = f"map another column, or --set {self.where}.{place}=null to leave it out"
             if fault is not None:
                 said = f'column "{".".join(path)}" ({self.where}.{place}) {fault}'
-                self.errors.append(InputError("E0304", said, found=str(found), help=help))
+                self._add(InputError("E0304", said, found=str(found), help=help), place)
 
     def _check_constant(self, name: str, kind: str, column: Column, place: str) -> None:
         fault = None
@@ -147,13 +153,14 @@ class Lookup:
             if fault is None and cast(kind, value, column.unit)[1] is not None:
                 fault = "cannot be read as what it is mapped to"
         if fault is not None:
-            self.errors.append(
+            self._add(
                 ConfigError(
                     "E0104",
                     f"the constant of {self.where}.{place} {fault}",
                     found=repr(column.constant),
                     help="give another constant, or name a column",
-                )
+                ),
+                place,
             )
 
     def _unknown(self, path: Path, place: str) -> ConfigError:
@@ -184,6 +191,11 @@ class Lookup:
     def _known(self) -> str:
         names = self.schema.names
         return ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")
+
+
+def key_of(place: str) -> tuple[str | int, ...]:
+    """The path in the configuration of a `place` like log.where.0.value."""
+    return tuple(int(step) if step.isdecimal() else step for step in place.split("."))
 
 
 def is_list(kind: pa.DataType) -> bool:
