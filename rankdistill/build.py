@@ -22,7 +22,7 @@ from rankdistill.engines.query import Engine
 from rankdistill.judge import advice, check_conservation, judge_door, refuse_empty
 from rankdistill.log.days import Asked
 from rankdistill.one_pass import Tally, collect, reject_parts, summed, work
-from rankdistill.prepare import Prepared, prepare, repeated_requests
+from rankdistill.prepare import Prepared, left_out, prepare, repeated_requests
 from rankdistill.settings import Settings
 from rankdistill.store.builds import Build, BuildInfo, DayFacts
 from rankdistill.store.dataset import DataSet
@@ -98,6 +98,7 @@ def _build(
         lambda done: notify("progress", rows=done),
     )
     parts, tally, sample = collect(rows)
+    tally.door.update(left_out(prepared, engine, num_rows[0]))
 
     check_conservation(prepared, tally, num_rows)
     warnings = judge_door(prepared, tally) + advice(prepared)

@@ -17,6 +17,8 @@ def check_conservation(prepared: Prepared, tally: Tally, num_rows: tuple[int, in
     seen = door["rows_in"] if prepared.mapping.options.layout == "rows" else door["requests_in"]
     assert seen == num_rows[0], f"the door saw {seen} of {num_rows[0]} rows"
     assert door["feedback.rows_in"] == num_rows[1], "a row of the feedback table was lost"
+    whole = door["where.rows"] or num_rows[0]
+    assert whole == door["where.left_out"] + seen, "a row of the files was neither in nor out"
     fates = sum(n for name, n in door.items() if name.startswith(("rejected.", "skipped.")))
     assert door["rows_in"] == door["rows_used"] + fates, "a row has no fate"
     written = sum(counts["candidates"] for counts in tally.by_dt.values())
@@ -87,7 +89,15 @@ def describe_door(door: Mapping[str, int]) -> str:
         if n and name.startswith(("rejected.", "skipped."))
     ]
     head = f"rows in {door.get('rows_in', 0):,}, used {door.get('rows_used', 0):,}"
-    return ", ".join([head, *reasons]) + _describe_feedback(door)
+    return ", ".join([head, *reasons]) + _describe_where(door) + _describe_feedback(door)
+
+
+def _describe_where(door: Mapping[str, int]) -> str:
+    """What log.where left out of the files; nothing where there is no condition."""
+    if "where.rows" not in door:
+        return ""
+    left_out, whole = door["where.left_out"], door["where.rows"]
+    return f"; log.where left out {left_out:,} of {whole:,} rows in the files"
 
 
 def _describe_feedback(door: Mapping[str, int]) -> str:

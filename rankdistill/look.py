@@ -16,7 +16,7 @@ from rankdistill.lists.batch import STAGES, Lists
 from rankdistill.lists.group import Grouped
 from rankdistill.log.door import admit
 from rankdistill.one_pass import Recipe, Tally, by_day, draw_day, summed
-from rankdistill.prepare import Prepared, repeated_requests
+from rankdistill.prepare import Prepared, left_out, repeated_requests
 from rankdistill.samples.bounds import never_drawn
 from rankdistill.samples.strategies import DeltaNdcgPairs
 
@@ -58,6 +58,8 @@ def look(prepared: Prepared, engine: Engine, share: float = 1.0) -> Look:
         seen.tally.add(Tally.read(value))
         for kind, largest in value["largest"].items():
             seen.keep_larger(kind, *largest)
+    if prepared.query.where:
+        seen.tally.door.update(left_out(prepared, engine, engine.count(prepared.query)[0]))
     return seen
 
 

@@ -212,6 +212,18 @@ def repeated_requests(prepared: Prepared, engine: Engine) -> tuple[int, ...]:
     return tuple(repeated)
 
 
+def left_out(prepared: Prepared, engine: Engine, num_rows: int) -> dict[str, int]:
+    """where.rows in the files and where.left_out of them; nothing where the log has no `where`.
+
+    num_rows: those that are read. A row of a lists log is a request.
+    """
+    if not prepared.query.where:
+        return {}
+    whole = engine.count(replace(prepared.query, where=(), feedback=None))[0]
+    assert whole >= num_rows, f"{num_rows} of {whole} rows meet log.where"
+    return {"where.rows": whole, "where.left_out": whole - num_rows}
+
+
 def _all_exposed(mapping: Mapping) -> bool:
     stage = mapping.options.stage
     return isinstance(stage, StageConstant) and stage.stage == "exposed"
