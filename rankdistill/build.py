@@ -19,13 +19,14 @@ from rankdistill.day_state import (
 )
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.engines.query import Engine
+from rankdistill.errors import UserError, UserErrors
 from rankdistill.judge import advice, check_conservation, judge_door, refuse_empty
 from rankdistill.log.days import Asked
 from rankdistill.one_pass import Tally, collect, reject_parts, summed, work
 from rankdistill.prepare import Prepared, left_out, prepare, repeated_requests
 from rankdistill.settings import Settings
 from rankdistill.store.builds import Build, BuildInfo, DayFacts
-from rankdistill.store.dataset import DataSet
+from rankdistill.store.dataset import DataSet, Staging
 from rankdistill.store.parts import Part
 
 Notify = Callable[..., None]
@@ -87,9 +88,28 @@ def build(
 def _build(
     prepared: Prepared, engine: Engine, data_set: DataSet, force: bool, notify: Notify
 ) -> BuildResult:
+    # Before a row is read, as far as the days are known by now.
+    data_set.refuse_types(prepared.schemas)
+    if not force:
+        refuse_partial(prepared, prepared.files_by_day or (), data_set.current())
+    staging = data_set.begin()
+    try:
+        return _publish(prepared, engine, data_set, staging, force, notify)
+    except (UserError, UserErrors):
+        data_set.discard(staging)
+        raise
+
+
+def _publish(
+    prepared: Prepared,
+    engine: Engine,
+    data_set: DataSet,
+    staging: Staging,
+    force: bool,
+    notify: Notify,
+) -> BuildResult:
     repeated = repeated_requests(prepared, engine)
     num_rows = engine.count(prepared.query)
-    staging = data_set.begin()
     notify("started", rows=num_rows[0], build_id=staging.build_id)
     recipe = prepared.recipe(str(staging.root), staging.build_id, repeated)
     rows = engine.run(
@@ -107,7 +127,7 @@ def _build(
     dts = {part["dt"] for part in parts} | set(prepared.files_by_day or ())
     facts = day_facts(prepared, tally, dts)
     if not force:
-        refuse_partial(facts, staging.base)
+        refuse_partial(prepared, facts, staging.base)
     warnings += left_behind(prepared, facts, staging.base)
     info = BuildInfo(
         config_hash=prepared.config_hash,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from rankdistill.errors import PlaceError
 from rankdistill.log.files import LogFile, fingerprint
@@ -47,17 +47,18 @@ def day_fingerprint(prepared: Prepared, dt: str) -> str:
     return fingerprint(day_files(prepared, dt))
 
 
-def refuse_partial(facts: Mapping[str, DayFacts], base: Build | None) -> None:
-    """A day may be replaced only by a build that has read every file of the day before."""
-    for dt, day in facts.items():
+def refuse_partial(prepared: Prepared, dts: Iterable[str], base: Build | None) -> None:
+    """A day may be replaced only by a build that reads every file of the day before (E0207)."""
+    for dt in sorted(dts):
         before = base.days.get(dt) if base else None
         if before is None:
             continue
-        lost = sorted(set(before.counts.get("files", ())) - set(day.counts["files"]))
+        own = {file.place for file in day_files(prepared, dt)}
+        lost = sorted(set(before.counts.get("files", ())) - own)
         if lost:
             raise PlaceError(
                 "E0207",
-                f"dt={dt} would be replaced by a part of it: this build has not read "
+                f"dt={dt} would be replaced by a part of it: this build does not read "
                 f"{len(lost)} of the files it was built from",
                 found=", ".join(lost[:3]) + (", ..." if len(lost) > 3 else ""),
                 help="give those files too, or --force if they are gone for good",

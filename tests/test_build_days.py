@@ -1,6 +1,7 @@
 """Which days a build reads, makes and leaves alone."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -8,10 +9,12 @@ from rankdistill.build import build
 from rankdistill.errors import InputError, PlaceError
 from rankdistill.log.days import Asked
 from rankdistill.log.simulate import SimulateOptions, simulate
+from rankdistill.log.source import Column
 from rankdistill.settings import Settings
 from rankdistill.store.dataset import DataSet
 
 TABLES = ("lists", "pointwise", "pairwise", "listwise")
+AS_TEXT = Column.model_validate({"column": "item_id", "as": "text"})
 DAYS = ["2026-11-01", "2026-11-02", "2026-11-03"]
 
 
@@ -33,6 +36,10 @@ def settings(log, output, **more):
 
 def hashes(output):
     return [DataSet.open(output).content_hash(table) for table in TABLES]
+
+
+def parts_of(output):
+    return sorted(Path(output).rglob("*.parquet"))
 
 
 def only(*days):
@@ -68,10 +75,40 @@ def test_a_day_whose_files_are_partly_gone_is_not_replaced(tmp_path, log):
     build(feed)
     before = hashes(feed.output)
     part.unlink()
+    heard = []
     with pytest.raises(PlaceError, match="E0207"):
-        build(feed)
+        build(feed, notify=lambda event, **facts: heard.append(event))
+    assert "started" not in heard  # refused before a row is read
     assert hashes(feed.output) == before
     assert list(build(feed, force=True).by_dt) == DAYS
+
+
+def test_a_build_refused_after_its_rows_were_read_leaves_no_part(tmp_path, log):
+    feed = settings(log, tmp_path / "feed", dt={"from": "request_time"})
+    build(feed)
+    before, kept = hashes(feed.output), parts_of(feed.output)
+    (part,) = (log / f"dt={DAYS[0]}").iterdir()
+    part.unlink()
+    heard = []
+    with pytest.raises(PlaceError, match="E0207"):
+        build(feed, notify=lambda event, **facts: heard.append(event))
+    assert "started" in heard  # the rows alone say which days they are of
+    assert parts_of(feed.output) == kept
+    assert hashes(feed.output) == before
+    assert not DataSet.open(feed.output).gc(retention_hours=0)
+
+
+def test_a_column_of_another_type_is_refused_before_a_row_is_read(tmp_path, log):
+    feed = settings(log, tmp_path / "feed")
+    build(feed)
+    kept, heard = parts_of(feed.output), []
+    columns = feed.log.columns.model_copy(update={"item_id": AS_TEXT})
+    other = feed.model_copy(update={"log": feed.log.model_copy(update={"columns": columns})})
+    for force in (False, True):
+        with pytest.raises(PlaceError, match=r"E0205.*item_id"):
+            build(other, force=force, notify=lambda event, **facts: heard.append(event))
+    assert "started" not in heard
+    assert parts_of(feed.output) == kept
 
 
 def test_a_day_the_log_does_not_have_is_an_error_that_names_those_it_has(tmp_path, log):

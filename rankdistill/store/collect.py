@@ -47,6 +47,17 @@ def gc(root: Path, *, retention_hours: float, keep_builds: int, dry_run: bool) -
     return sorted(map(str, doomed))
 
 
+def discard(root: Path, build_id: str) -> None:
+    """Remove the parts of a build that was refused; `gc` has nothing left to find but its record.
+
+    The record stays, as a task that is not quite dead may write one more part. What a head names
+    is left to `gc`, which puts the heads right first.
+    """
+    for path in _parts_under(root, build_id) - _in_heads(root):
+        (root / path).unlink(missing_ok=True)
+    _remove_empty(root, build_id)
+
+
 def _forget(root: Path, retention_hours: float, keep_builds: int, dry_run: bool) -> list[Build]:
     """Forget old builds; those that are left."""
     while True:
@@ -109,13 +120,18 @@ def _unnamed_rows(root: Path, retention_hours: float, kept: list[Build]) -> set[
 
 def _tidy(root: Path, record: staging.Record) -> None:
     """Remove the folders of a prefix that are empty, and the record of one that is gone."""
+    if not _remove_empty(root, record.build_id):
+        record.path.unlink(missing_ok=True)
+
+
+def _remove_empty(root: Path, build_id: str) -> bool:
+    """Remove the empty folders of a prefix; whether anything is left of it."""
     left = False
     for table in staging.tables(root):
-        prefix = root / table / record.build_id
+        prefix = root / table / build_id
         if prefix.is_dir() and not prefix.is_symlink():
             for folder in [*prefix.glob("dt=*"), prefix]:
                 if not folder.is_symlink() and folder.is_dir() and not os.listdir(folder):
                     folder.rmdir()
             left |= prefix.exists()
-    if not left:
-        record.path.unlink(missing_ok=True)
+    return left

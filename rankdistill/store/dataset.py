@@ -64,6 +64,16 @@ class DataSet:
         heads = {table: delta.version(self.root / table) for table in staging.tables(self.root)}
         return staging.begin(self.root, newest, heads)
 
+    def refuse_types(self, schemas: Mapping[str, pa.Schema]) -> None:
+        """PlaceError E0205 where `publish` would raise it, as far as can be known by now."""
+        for table, schema in schemas.items():
+            delta.refuse_types(self.root / table, schema)
+
+    def discard(self, staging: Staging) -> None:
+        """Give a build up: its parts, which nobody has seen, are removed at once."""
+        collect.discard(self.root, staging.build_id)
+        staging.release()
+
     def publish(
         self,
         staging: Staging,

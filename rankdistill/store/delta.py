@@ -107,20 +107,9 @@ def schema(folder: Path) -> pa.Schema:
 def widen(head: Head, schema: pa.Schema) -> bool:
     """Add the columns of `schema` that the table lacks; whether a commit was made.
 
-    Raises PlaceError E0205 where a column has another type, ConflictError as `commit`.
+    Raises PlaceError E0205 as `refuse_types`, ConflictError as `commit`.
     """
-    known = {field.name: field for field in head.table.schema().fields}
-    wanted = Schema.from_arrow(schema).fields
-    for field in wanted:
-        old = known.get(field.name, field)
-        if old.type != field.type or (field.nullable and not old.nullable):
-            raise PlaceError(
-                "E0205",
-                f"{head.folder.name}.{field.name} changed its type",
-                found=f"{_show(old)} in the data set, {_show(field)} in this build",
-                help="write into another output folder, or map the column as it was",
-            )
-    new = [Field(f.name, f.type, nullable=True) for f in wanted if f.name not in known]
+    new = _added(head.folder, head.table, schema)
     if new:
         _commit(
             head,
@@ -128,6 +117,29 @@ def widen(head: Head, schema: pa.Schema) -> bool:
             None,
         )
     return bool(new)
+
+
+def refuse_types(folder: Path, schema: pa.Schema) -> None:
+    """PlaceError E0205 where the table in `folder`, if there is one, has a column of `schema` in
+    another type."""
+    if is_table(folder):
+        _added(folder, DeltaTable(folder), schema)
+
+
+def _added(folder: Path, table: DeltaTable, schema: pa.Schema) -> list[Field]:
+    """The columns of `schema` that the table lacks."""
+    known = {field.name: field for field in table.schema().fields}
+    wanted = Schema.from_arrow(schema).fields
+    for field in wanted:
+        old = known.get(field.name, field)
+        if old.type != field.type or (field.nullable and not old.nullable):
+            raise PlaceError(
+                "E0205",
+                f"{folder.name}.{field.name} changed its type",
+                found=f"{_show(old)} in the data set, {_show(field)} in this build",
+                help="write into another output folder, or map the column as it was",
+            )
+    return [Field(f.name, f.type, nullable=True) for f in wanted if f.name not in known]
 
 
 def commit(

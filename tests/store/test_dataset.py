@@ -1,5 +1,7 @@
 """Builds as versions of the whole data set: publish, read, go back, forget."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
@@ -124,6 +126,21 @@ def test_a_column_of_another_type_is_refused_and_nothing_is_published(small):
     assert caught.value.code == "E0205"
     assert caught.value.found == ("int64 not null in the data set, string not null in this build")
     assert small.tags() == {"d1": 1}
+
+
+def test_a_build_given_up_leaves_no_part_and_one_that_a_head_names_keeps_its(small):
+    small.build({"d1": 1})
+    data = DataSet.open(small.root)
+    staging, parts, schemas, facts, _ = small.stage(data, {"d2": 2})
+    own = [part for part in parts if part.table == "lists"]
+    publish.commit_table(staging, "lists", schemas["lists"], own, facts)
+    data.discard(staging)
+    files = small.root.rglob(f"{staging.build_id}/**/*.parquet")
+    left = {path.relative_to(small.root) for path in files}
+    assert left == {Path("lists", part.path) for part in own}
+    assert small.tags() == {"d1": 1}
+    assert data.gc(retention_hours=0) == sorted(map(str, left))
+    assert not (small.root / "_staging" / f"{staging.build_id}.json").exists()
 
 
 def test_a_part_that_lost_bytes_before_the_commit_stops_it(small):
