@@ -39,6 +39,7 @@ setup(
     ],
     extras_require={
         "spark": ["pyspark>=4.0,<5", "pandas>=2.2,<3"],
+        "tfrecord": ["google-crc32c>=1.5"],
         "dev": [
             "pyspark>=4.0,<5",
             "pandas>=2.2,<3",
@@ -48,6 +49,14 @@ setup(
             "ruff",
             "mypy",
             "types-PyYAML",
+            # The trainers that exports are read back by, and the packages that those need.
+            "google-crc32c>=1.5",
+            "tfrecord>=1.14",
+            "lightgbm>=4",
+            # XGBoost without a gigabyte of GPU libraries, where there is such a wheel.
+            "xgboost-cpu>=3; platform_system == 'Linux' and platform_machine == 'x86_64'",
+            "xgboost>=3; platform_system != 'Linux' or platform_machine != 'x86_64'",
+            "datasets>=3",
             "wheel",
             "setuptools>=69",
         ],

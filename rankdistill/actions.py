@@ -153,6 +153,41 @@ def files(run: Run, found: DataSet, table: str, build: int | None, dt: str | Non
     run.show("\n".join(paths), {"table": table, "files": paths})
 
 
+def export_samples(
+    run: Run,
+    found: DataSet,
+    kind: str,
+    out: str,
+    build: int | None,
+    dts: list[str],
+    features: str | None,
+    options: dict[str, Any],
+) -> None:
+    from rankdistill.export.asked import Asked
+    from rankdistill.export.export import export_samples as export
+
+    names = None if features is None else tuple(name.strip() for name in features.split(","))
+    asked = Asked(features=names, **options)
+    manifest = export(found, out, kind, asked, build=build, dts=dts, notify=run.notify)
+    run.facts["export"] = manifest
+    for note in manifest["notes"]:
+        run.say(f"warning: {note}")
+    run.show(_exported(manifest, out), manifest)
+
+
+def _exported(manifest: dict[str, Any], out: str) -> str:
+    from rankdistill.export.left_out import LEFT_OUT
+
+    lines = [
+        f"{manifest['format']} of {manifest['table']}, build {manifest['build']}, in {out}",
+        f"read  {manifest['rows_read']:,} rows",
+    ]
+    for reason, num_rows in manifest["left_out"].items():
+        lines.append(f"left out  {num_rows:,} {LEFT_OUT[reason]}")
+    shown = [{"file": f["name"], "rows": f["rows"]} for f in manifest["files"]]
+    return "\n".join([*lines, *(["", text_table(shown)] if shown else [])])
+
+
 def versions(run: Run, found: DataSet) -> None:
     current = found.current()
     rows: list[dict[str, Any]] = [

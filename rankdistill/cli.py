@@ -167,6 +167,46 @@ def files(
     _go("files", as_format, result, act)
 
 
+@app.command("export-samples")
+def export_samples(
+    kind: Annotated[str, typer.Option("--as", help="triplet, n-tuple, libsvm, tfrecord, ...")],
+    out: Annotated[str, typer.Option("--out", help="an empty or a new folder to write to")],
+    config: MaybeConfig = None,
+    data: Data = None,
+    table: Annotated[str | None, typer.Option("--table", help="the table to read")] = None,
+    build: Number = None,
+    dt: Dt = None,
+    anchor: Annotated[
+        str | None, typer.Option("--anchor", help="user (default) or request")
+    ] = None,
+    num_negatives: Annotated[
+        int | None, typer.Option("--num-negatives", min=1, help="of each tuple")
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option("--features", help="columns for libsvm, lightgbm: a,b,c")
+    ] = None,
+    item_text: Annotated[
+        str | None, typer.Option("--item-text", help="FILE:ID_COLUMN:TEXT_COLUMN, Parquet")
+    ] = None,
+    anchor_text: Annotated[
+        str | None, typer.Option("--anchor-text", help="the same for users or requests")
+    ] = None,
+    as_format: AsFormat = "text",
+    result: Result = None,
+) -> None:
+    """Hand samples over to another trainer, in its format."""
+
+    def act(run: Run) -> None:
+        from rankdistill import actions
+
+        found = actions.data_set(config, data)
+        texts = {"item_text": item_text, "anchor_text": anchor_text}
+        asked = {"table": table, "anchor": anchor, "num_negatives": num_negatives, **texts}
+        actions.export_samples(run, found, kind, out, build, dt or [], features, asked)
+
+    _go("export-samples", as_format, result, act)
+
+
 @app.command()
 def versions(
     config: MaybeConfig = None,

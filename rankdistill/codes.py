@@ -37,6 +37,7 @@ CODES = {
     "E0310": "An input file is damaged, cut off or not of the stated format.",
     "E0311": "No file matches the path of the log.",
     "E0312": "No row of the log can be used.",
+    "E0313": "A value cannot be written in the format of an export without being changed.",
     "E0314": "Two items of the catalogue have the same 64-bit key.",
     "E0401": "Spark cannot start: Java 17 or newer is not found.",
     "E0402": "The disk is full.",

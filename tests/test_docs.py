@@ -65,7 +65,7 @@ def mentions() -> Iterator[tuple[str, str, list[str]]]:
     for path, codes in texts.items():
         for block, span in codes:
             for line in (block or span).replace("\\\n", " ").splitlines():
-                for verb, rest in re.findall(r"\brankdistill ([a-z]+)\b(.*)", line):
+                for verb, rest in re.findall(r"\brankdistill ([a-z][a-z-]*)(.*)", line):
                     options = re.findall(r"(?<=\s)--[a-z-]+", rest.split("`")[0])
                     yield path.name, verb, options
 

@@ -22,7 +22,7 @@ ROOMS = {
     **{"lists": 1, "log": 1},
     **{"samples": 2, "catalogue": 2},
     **{"quality": 3},
-    **{"engines": 4, "store": 4, "student": 4},
+    **{"engines": 4, "store": 4, "export": 4, "student": 4},
 }
 ROOF, JOBS = 5, 6
 HOME = {"pyspark": "engines", "torch": "student"}  # the one room that may import the package

@@ -1,0 +1,1 @@
+"""Hand-over: samples of a build in the formats of trainers that people already use."""
