@@ -24,6 +24,9 @@ SOURCES = (
     "exposed_unclicked",
     "order",
     "stage",
+    "popular",
+    "uniform",
+    "mined",
 )
 SOURCE_CODE = {name: code for code, name in enumerate(SOURCES)}
 
