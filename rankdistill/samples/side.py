@@ -1,0 +1,111 @@
+"""What negatives are drawn from and kept from beside the lists: catalogue, histories, mined items.
+
+The `catalogue` room makes them; the kernel gets them for the requests of its batch.
+Shapes: R requests, E entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from rankdistill.catalogue.history import Keys
+from rankdistill.catalogue.items import Catalogue
+from rankdistill.catalogue.law import Law
+from rankdistill.hashing import xxh64
+from rankdistill.lists.batch import spans
+
+
+@dataclass(frozen=True)
+class Mined:
+    """Items given for R requests: those of request i at offsets[i] : offsets[i + 1].
+
+    item_id: [E]; score: float64 [E], higher is nearer (the student's own, say).
+    """
+
+    offsets: np.ndarray
+    item_id: pa.Array
+    score: np.ndarray
+
+
+@dataclass(frozen=True)
+class Side:
+    """laws: by source, made once for a catalogue (`negative_options.laws`). history, future: what
+    the user responded to within the window before and after each request."""
+
+    catalogue: Catalogue | None = None
+    laws: Mapping[str, Law] = field(default_factory=dict)
+    history: Keys | None = None
+    future: Keys | None = None
+    mined: Mined | None = None
+
+    def take(self, requests: np.ndarray) -> Side:
+        """The same for the given requests (indices), in that order."""
+        history, future = (
+            None if keys is None else Keys(*_taken(keys.offsets, keys.key, requests))
+            for keys in (self.history, self.future)
+        )
+        mined = self.mined
+        if mined is not None:
+            offsets, rows = _taken(mined.offsets, np.arange(len(mined.score)), requests)
+            mined = Mined(offsets, mined.item_id.take(pa.array(rows)), mined.score[rows])
+        return Side(self.catalogue, self.laws, history, future, mined)
+
+
+def _taken(
+    offsets: np.ndarray, values: np.ndarray, requests: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    lengths = np.diff(offsets)[requests]
+    rows = spans(offsets[:-1][requests], lengths)
+    return np.concatenate([[0], np.cumsum(lengths)]), values[rows]
+
+
+def entry_request(offsets: np.ndarray) -> np.ndarray:
+    """The request of each entry, int64 [E]."""
+    return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+
+
+def look_up(keys: Keys, request: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """Where `key` [Q] stands among the keys of `request` [Q], -1 where it does not; int64 [Q]."""
+    found = np.full(len(key), -1, dtype=np.int64)
+    rows = np.flatnonzero(np.diff(keys.offsets)[request])  # most users have no history
+    request, key = request[rows], key[rows]
+    low, high = keys.offsets[request], keys.offsets[request + 1]
+    for _ in range(int((high - low).max(initial=0)).bit_length()):
+        middle = (low + high) >> 1
+        is_open = low < high
+        is_less = is_open & (keys.key[np.minimum(middle, len(keys.key) - 1)] < key)
+        low = np.where(is_less, middle + 1, low)
+        high = np.where(is_open & ~is_less, middle, high)
+    is_in = low < keys.offsets[request + 1]
+    is_in[is_in] = keys.key[low[is_in]] == key[is_in]
+    found[rows[is_in]] = low[is_in]
+    return found
+
+
+@dataclass(frozen=True)
+class MinedKeys:
+    """Mined entries by request, then key, one of each (its best score).
+
+    keys: of E' entries; score: float64 [E']; row: their index in `Mined`, int64 [E'].
+    """
+
+    keys: Keys
+    score: np.ndarray
+    row: np.ndarray
+
+
+def mined_keys(mined: Mined) -> MinedKeys:
+    """The entries of `mined`, whatever their order; one without a score is behind all."""
+    request, key = entry_request(mined.offsets), xxh64(mined.item_id)
+    score = np.where(np.isnan(mined.score), -np.inf, mined.score)
+    order = np.lexsort((-score, key, request))
+    request, key = request[order], key[order]
+    is_first = np.ones(len(order), dtype=bool)
+    is_first[1:] = (request[1:] != request[:-1]) | (key[1:] != key[:-1])
+    counts = np.bincount(request[is_first], minlength=len(mined.offsets) - 1)
+    keys = Keys(np.concatenate([[0], np.cumsum(counts)]), key[is_first])
+    return MinedKeys(keys, score[order][is_first], order[is_first])
