@@ -13,8 +13,10 @@ from rankdistill.contract import arrow_schema
 from rankdistill.lists.batch import Lists
 from rankdistill.samples.facts import SOURCES
 from rankdistill.samples.listwise import GradedLists
+from rankdistill.samples.negatives import Negatives
 from rankdistill.samples.pairwise import Pairs
 from rankdistill.samples.pointwise import Points
+from rankdistill.samples.side import Side
 
 REQUEST_COLUMNS = ("request_id", "user_id", "request_time", "split", "dt")
 
@@ -73,6 +75,40 @@ def lists_table(lists: Lists, graded: GradedLists) -> pa.RecordBatch:
     return _conform(columns, sample_schema("listwise", lists))
 
 
+def negatives_table(lists: Lists, drawn: Negatives, side: Side) -> pa.RecordBatch:
+    """The `negatives` table of one batch, key (request_id, item_id)."""
+    item_id, at = lists.candidates.column("item_id"), _optional(drawn.item)
+    columns = _request_columns(lists, drawn.request)
+    columns |= {name: lists.candidates.column(name).take(at) for name in ("stage", "teacher_score")}
+    columns |= {
+        "pos_item_id": item_id.take(_optional(drawn.pos)),
+        "item_id": _drawn_ids(item_id, drawn, side),
+        "source": _sources(drawn.source),
+        "probability": pa.array(drawn.probability),
+        "item_q": pa.array(drawn.item_q),
+        "mixture_q": pa.array(drawn.mixture_q),
+        "difficulty": pa.array(drawn.difficulty, from_pandas=True),
+        "rank": _ranks(np.append(lists.teacher_rank, 0)[drawn.item]),
+    }
+    return _conform(columns, sample_schema("negatives", lists))
+
+
+def _drawn_ids(item_id: pa.Array, drawn: Negatives, side: Side) -> pa.Array:
+    """The ids of items from the list, the catalogue or the mined items; all of one type."""
+    parts, found = [item_id], drawn.item.copy()
+    size = len(item_id)
+    for given, at in ((side.mined, drawn.mined_item), (side.catalogue, drawn.catalogue_item)):
+        is_next = (found < 0) & (at >= 0)
+        if given is None or not is_next.any():
+            continue
+        # Only what was drawn is copied: a catalogue is far longer than a batch.
+        parts.append(given.item_id.take(pa.array(at[is_next])).cast(item_id.type))
+        found[is_next] = size + np.arange(is_next.sum())
+        size += int(is_next.sum())
+    assert (found >= 0).all(), "a row without an item"
+    return pa.concat_arrays(parts).take(_indices(found))
+
+
 def sample_schema(table: str, lists: Lists) -> pa.Schema:
     """The contract of a sample table for the ids and feedback columns of `lists`."""
     ids = {
@@ -91,6 +127,11 @@ def _request_columns(lists: Lists, request: np.ndarray) -> dict[str, pa.Array]:
 
 def _indices(values: np.ndarray) -> pa.Array:
     return pa.array(values.astype(np.int32))
+
+
+def _optional(values: np.ndarray) -> pa.Array:
+    """Indices, null where there is none (-1)."""
+    return pa.array(values.astype(np.int32), mask=values < 0)
 
 
 def _ranks(rank: np.ndarray) -> pa.Array:
