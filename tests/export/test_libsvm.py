@@ -6,8 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from export_kit import TEXT, data_set, export, library, rows_of
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rankdistill.errors import ConfigError, InputError
+from rankdistill.export.features import places
 
 ITEM = pa.schema([("price", pa.float64()), ("age", pa.int64()), ("new", pa.bool_())])
 REQUEST = pa.schema([("hour", pa.int32())])
@@ -120,6 +123,24 @@ def test_ids_with_line_breaks_never_reach_the_text(tmp_path):
 def test_an_empty_table_makes_no_file(tmp_path):
     data = data_set(tmp_path / "data", {"listwise": [], "lists": []}, item=ITEM, request=REQUEST)
     assert export(data, tmp_path / "out", "libsvm")["files"] == []
+
+
+ITEMS = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=8, unique=True), max_size=5)
+
+
+@given(ITEMS, st.randoms(use_true_random=False))
+def test_items_are_found_among_the_candidates_of_their_own_request(candidates, random):
+    listed = [random.sample(row, random.randint(0, len(row))) for row in candidates]
+
+    def flat(rows):
+        offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+        return offsets, pa.array([item for row in rows for item in row], pa.int64())
+
+    found = places(*flat(listed), *flat(candidates)).to_pylist()
+    before = flat(candidates)[0]
+    assert found == [
+        before[r] + candidates[r].index(item) for r, row in enumerate(listed) for item in row
+    ]
 
 
 @pytest.fixture

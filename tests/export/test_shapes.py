@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rankdistill.errors import ConfigError, InputError, PlaceError
 from rankdistill.export.pairs import by_positive
 from rankdistill.export.shapes import deal
+from rankdistill.export.texts import read_texts
 
 
 def test_a_triplet_is_a_pair_with_its_user(tmp_path):
@@ -125,6 +126,18 @@ def test_texts_stand_for_ids_and_items_without_one_are_counted(tmp_path):
     made = export(data, tmp_path / "a", "triplet", anchor_text=option)
     assert made["left_out"] == {"no_anchor_text": 3}
     assert made["notes"] == ["no row of pairwise could be written: there is no file"]
+
+
+def test_texts_are_found_by_what_the_ids_say_whatever_their_type(tmp_path):
+    pq.write_table(pa.table({"id": ["a", "1"], "text": ["A", "one"]}), tmp_path / "names.parquet")
+    pq.write_table(
+        pa.table({"id": pa.array([1], pa.int32()), "text": ["one"]}), tmp_path / "n.parquet"
+    )
+    texts = read_texts(f"{tmp_path}/names.parquet:id:text", "--item-text")
+    assert texts.of(pa.array([1, 2])).to_pylist() == ["one", None]
+    assert texts.of(pa.array(["1", "a", None])).to_pylist() == ["one", "A", None]
+    numbers = read_texts(f"{tmp_path}/n.parquet:id:text", "--item-text")
+    assert numbers.of(pa.array(["1", "01"])).to_pylist() == ["one", None]
 
 
 @pytest.mark.parametrize(
