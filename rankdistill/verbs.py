@@ -43,6 +43,15 @@ def leave_pandas_unread() -> None:
         sys.meta_path.remove(finder)
 
 
+def leave_threads_to_us() -> None:
+    """Have NumPy's products take one thread each, where the user has not said otherwise.
+
+    Heard only before NumPy is first imported. For verbs whose own threads take products.
+    """
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
+
 class Stopped(BaseException):
     """A signal asked us to stop; `code` is the exit code."""
 
