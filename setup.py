@@ -39,6 +39,7 @@ setup(
     ],
     extras_require={
         "spark": ["pyspark>=4.0,<5", "pandas>=2.2,<3"],
+        "ann": ["faiss-cpu>=1.8"],
         "tfrecord": ["google-crc32c>=1.5"],
         "dev": [
             "pyspark>=4.0,<5",

@@ -188,6 +188,26 @@ def _exported(manifest: dict[str, Any], out: str) -> str:
     return "\n".join([*lines, *(["", text_table(shown)] if shown else [])])
 
 
+def mine_negatives(
+    run: Run,
+    found: DataSet,
+    out: str,
+    config: str | None,
+    overrides: list[str],
+    engine: str | None,
+) -> None:
+    from rankdistill.mining.mine import mine
+    from rankdistill.mining.options import read_mine_options
+    from rankdistill.mining.report import mining_report
+
+    options = read_mine_options(config, overrides)
+    if engine is not None and engine != options.engine.kind:
+        options = options.model_copy(update={"engine": _engine(engine)})
+    manifest = mine(options, found, out, notify=run.notify)
+    run.facts["mining"] = manifest
+    run.show(mining_report(manifest, out), manifest)
+
+
 def versions(run: Run, found: DataSet) -> None:
     current = found.current()
     rows: list[dict[str, Any]] = [

@@ -9,7 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from rankdistill import __version__
-from rankdistill.verbs import Run, carry_out, leave_if_stopped, leave_pandas_unread
+from rankdistill.verbs import (
+    Run,
+    carry_out,
+    leave_if_stopped,
+    leave_pandas_unread,
+    leave_threads_to_us,
+)
 
 app = typer.Typer(
     help="Turn fine-ranking logs into training samples for a recall or pre-rank student.",
@@ -205,6 +211,28 @@ def export_samples(
         actions.export_samples(run, found, kind, out, build, dt or [], features, asked)
 
     _go("export-samples", as_format, result, act)
+
+
+@app.command("mine-negatives")
+def mine_negatives(
+    data: Annotated[str, typer.Option("--data", help="the data set's folder")],
+    out: Annotated[str, typer.Option("--out", help="an empty or a new folder to write to")],
+    config: MaybeConfig = None,
+    set_: Set = None,
+    engine: EngineName = None,
+    as_format: AsFormat = "text",
+    result: Result = None,
+) -> None:
+    """Mine negatives: each user's nearest items by vectors, positives and history left out."""
+
+    def act(run: Run) -> None:
+        from rankdistill import actions
+
+        found = actions.data_set(None, data)
+        actions.mine_negatives(run, found, out, config, set_ or [], engine)
+
+    leave_threads_to_us()
+    _go("mine-negatives", as_format, result, act)
 
 
 @app.command()

@@ -39,6 +39,9 @@ CODES = {
     "E0312": "No row of the log can be used.",
     "E0313": "A value cannot be written in the format of an export without being changed.",
     "E0314": "Two items of the catalogue have the same 64-bit key.",
+    "E0315": "A table of vectors has nulls, NaN, widths that differ, or an id twice.",
+    "E0316": "There is nobody to mine negatives for: no positive has the vectors of both its user"
+    " and its item.",
     "E0401": "Spark cannot start: Java 17 or newer is not found.",
     "E0402": "The disk is full.",
     "E0403": "Memory ran out; the message names the setting to change.",

@@ -13,6 +13,7 @@ from rankdistill.config import json_schema
 from rankdistill.contract import TABLES, table_contract
 from rankdistill.settings import Settings
 
+MINED = "mined"  # beside a data set, not in it
 COLUMN = {"$ref": "#/$defs/Column"}
 
 
@@ -52,7 +53,7 @@ def tables_page() -> str:
         "Made from `schemas/*.json` by `make schemas`; do not edit. An `id` is int64 where every "
         "value of the log fits, else string.\n"
     )
-    return "\n".join([intro, *(_table(table_contract(name)) for name in TABLES)])
+    return "\n".join([intro, *(_table(table_contract(name)) for name in (*TABLES, MINED))])
 
 
 def _table(contract: dict[str, Any]) -> str:
@@ -61,7 +62,7 @@ def _table(contract: dict[str, Any]) -> str:
         "",
         f"{contract['title'][0].upper()}{contract['title'][1:]}.",
         f"Key: {', '.join(f'`{name}`' for name in contract['key'])}. "
-        f"Partitioned by {', '.join(f'`{name}`' for name in contract['partition_by'])}.",
+        f"{_partitions(contract['partition_by'])}.",
         "",
         "| column | type | null | unit | meaning |",
         "|---|---|---|---|---|",
@@ -77,6 +78,10 @@ def _table(contract: dict[str, Any]) -> str:
             f"{group['meaning']} |"
         )
     return "\n".join([*lines, ""])
+
+
+def _partitions(names: list[str]) -> str:
+    return f"Partitioned by {', '.join(f'`{name}`' for name in names)}" if names else "One folder"
 
 
 def main(root: Path = Path()) -> None:

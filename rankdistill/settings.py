@@ -87,10 +87,7 @@ def settings_of(document: Document, overrides: Sequence[str] = ()) -> Settings:
 
 def completed(document: Document) -> Document:
     """The document with the engine's kind and the log preset's keys where the user gave none."""
-    engine = document.data.get("engine")
-    if isinstance(engine, dict) and "kind" not in engine:
-        engine = {"kind": DuckDbOptions().kind, **engine}
-        document = replace(document, data={**document.data, "engine": engine})
+    document = with_engine_kind(document)
     log = document.data.get("log")
     if not isinstance(log, dict):
         return document
@@ -105,6 +102,15 @@ def completed(document: Document) -> Document:
             help=f"--set log.preset={near}" if near else None,
         )
     return replace(document, data={**document.data, "log": merged(PRESETS[preset], log)})
+
+
+def with_engine_kind(document: Document) -> Document:
+    """The document with the engine's kind where the user gave the engine, but no kind."""
+    engine = document.data.get("engine")
+    if not isinstance(engine, dict) or "kind" in engine:
+        return document
+    engine = {"kind": DuckDbOptions().kind, **engine}
+    return replace(document, data={**document.data, "engine": engine})
 
 
 def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

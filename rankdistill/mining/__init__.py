@@ -1,0 +1,1 @@
+"""Mined negatives, from vector tables and a data set to the table `mined`."""
