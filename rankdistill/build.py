@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from rankdistill.day_state import (
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.engines.query import Engine
 from rankdistill.errors import UserError, UserErrors
-from rankdistill.judge import advice, check_conservation, judge_door, refuse_empty
+from rankdistill.judge import advice, check_conservation, judge_door, judge_grades, refuse_empty
 from rankdistill.log.days import Asked
 from rankdistill.one_pass import Tally, collect, reject_parts, summed, work
 from rankdistill.prepare import Prepared, left_out, prepare, repeated_requests
@@ -96,7 +96,8 @@ def _build(
     try:
         return _publish(prepared, engine, data_set, staging, force, notify)
     except (UserError, UserErrors):
-        data_set.discard(staging)
+        with suppress(OSError):  # the fault that is told comes first; gc finds what is left
+            data_set.discard(staging)
         raise
 
 
@@ -128,6 +129,7 @@ def _publish(
     facts = day_facts(prepared, tally, dts)
     if not force:
         refuse_partial(prepared, facts, staging.base)
+    warnings += judge_grades(summed(tally.by_dt))
     warnings += left_behind(prepared, facts, staging.base)
     info = BuildInfo(
         config_hash=prepared.config_hash,

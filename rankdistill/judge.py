@@ -81,6 +81,17 @@ def advice(prepared: Prepared) -> list[str]:
     ]
 
 
+def judge_grades(total: Mapping[str, int]) -> list[str]:
+    """A warning where most lists hold one grade alone."""
+    flat, num = total.get("listwise.lists_of_one_grade", 0), total.get("listwise.rows", 0)
+    if 2 * flat <= num:
+        return []
+    return [
+        f"samples.listwise: all grades are equal in {flat / num:.0%} of the lists, which teach no "
+        "order then: choose a finer samples.listwise.grade, or a longer max_length"
+    ]
+
+
 def describe_door(door: Mapping[str, int]) -> str:
     """rows in, used, and per reason, in one line."""
     reasons = [

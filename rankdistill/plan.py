@@ -10,7 +10,7 @@ from typing import Any
 from rankdistill.day_state import day_fingerprint
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.errors import UserError
-from rankdistill.judge import describe_door, judge_door, refuse_empty
+from rankdistill.judge import describe_door, judge_door, judge_grades, refuse_empty
 from rankdistill.lists.batch import STAGES
 from rankdistill.log.mapping import ABOVE_ZERO
 from rankdistill.look import ADVISED_CAP, Look, look
@@ -146,6 +146,7 @@ def misleading(prepared: Prepared, seen: Look) -> list[str]:
             f"samples.pairwise: {lost:.0%} of the strict teacher pairs lie inside one grade, and "
             "delta_ndcg never draws them: set strategy.floor, or a log_rank grade"
         )
+    found += judge_grades(total)
     if prepared.mapping.options.teacher_order in ("rerank", "position"):
         found.append(
             f"teacher_order: {prepared.mapping.options.teacher_order} also teaches the rules of "

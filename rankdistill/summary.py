@@ -32,6 +32,7 @@ NOTES = {
     "listwise": {
         "items": "{} items",
         "items_cut": "{} items beyond max_length left out",
+        "lists_of_one_grade": "{} lists of one grade",
         "requests_without_row": "{} requests of one candidate without a list",
     },
 }

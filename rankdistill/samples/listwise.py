@@ -94,6 +94,9 @@ def listwise(lists: Lists, options: ListwiseOptions, seed: int, epoch: int = 0) 
         tail_starts = offsets[:-1] + num_head
         item_probability[spans(tail_starts, num_tail)] = np.repeat(share, num_tail)
 
+    graded = grade(lists, options.grade, item).astype(np.float32)
+    starts = offsets[:-1]
+    one_grade = np.minimum.reduceat(graded, starts) == np.maximum.reduceat(graded, starts)
     ones = np.ones(len(request))
     counts = {
         "requests": lists.num_requests,
@@ -101,7 +104,7 @@ def listwise(lists: Lists, options: ListwiseOptions, seed: int, epoch: int = 0) 
         "requests_without_row": lists.num_requests - len(request),
         "items": len(item),
         "items_cut": int((lengths - num_items).sum()),
+        "lists_of_one_grade": int(one_grade.sum()),
     }
     source = np.full(len(request), SOURCE_CODE["order"], dtype=np.int8)
-    graded = grade(lists, options.grade, item).astype(np.float32)
     return GradedLists(request, offsets, ones, ones, source, item, graded, item_probability, counts)

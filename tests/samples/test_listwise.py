@@ -39,6 +39,13 @@ def test_a_list_holds_the_first_candidates_in_the_teachers_order(rows, length):
     assert counts["requests_without_row"] == len(by_request(rows)) - len(expected)
 
 
+@given(logs(), st.integers(2, 6))
+def test_lists_of_one_grade_are_counted(rows, length):
+    found, counts = drawn(rows, max_length=length, grade={"kind": "rank_bucket", "width": 2})
+    flat = [members for members in found.values() if len({g for _, g, _ in members}) == 1]
+    assert counts["lists_of_one_grade"] == len(flat)
+
+
 @given(logs(), st.integers(2, 4), st.integers(1, 4))
 def test_a_tail_sample_is_appended_in_order_with_its_probability(rows, length, num):
     found, _ = drawn(rows, max_length=length, tail={"num": num})
