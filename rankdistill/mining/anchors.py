@@ -17,7 +17,7 @@ from rankdistill.errors import ConfigError, InputError, PlaceError
 from rankdistill.hashing import xxh64
 from rankdistill.lists.batch import Lists
 from rankdistill.mining.options import MineOptions
-from rankdistill.mining.shelf import Side, shelve_pairs
+from rankdistill.mining.shelf import Side, put_pairs
 from rankdistill.store.dataset import Build, DataSet
 
 RESPONSES = "responses"
@@ -44,7 +44,7 @@ def source_of(options: MineOptions, build: Build) -> str | None:
     return source
 
 
-def shelve_anchors(
+def put_anchors(
     folder: Path,
     data_set: DataSet,
     build: Build,
@@ -68,7 +68,7 @@ def shelve_anchors(
     excluded = positive
     if source != RESPONSES and _tells_responses(build):
         excluded = np.union1d(positive, _codes(_responses(data_set, build), users, items))
-    shelve_pairs(folder, "excluded", _by_user(excluded, users, items))
+    put_pairs(folder, "excluded", _by_user(excluded, users, items))
     if source is not None:
         if metric == "cosine":
             has_direction = items.vectors.norm[positive % len(items.key)] > 0
@@ -76,7 +76,7 @@ def shelve_anchors(
             positive = positive[has_direction]
         if not len(positive):
             raise _no_anchor(source, counts)
-        shelve_pairs(folder, "positives", _by_user(positive, users, items))
+        put_pairs(folder, "positives", _by_user(positive, users, items))
     return counts
 
 

@@ -18,10 +18,10 @@ from rankdistill.catalogue.nearest import MAX_PRODUCT
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.errors import InputError, PlaceError
 from rankdistill.export.folder import Folder, new_folder
-from rankdistill.mining.anchors import shelve_anchors, source_of
+from rankdistill.mining.anchors import put_anchors, source_of
 from rankdistill.mining.options import MineOptions
 from rankdistill.mining.report import distribution
-from rankdistill.mining.shelf import Side, shelf_at, shelve, shelve_index
+from rankdistill.mining.shelf import Side, put_index, put_vectors, shelf_at
 from rankdistill.mining.work import Recipe, mine_units, units_of
 from rankdistill.store.dataset import Build, DataSet
 
@@ -53,7 +53,7 @@ def mine(
         with new_folder(out, data_set.root) as folder:
             scratch = folder.path / _SCRATCH
             scratch.mkdir()
-            counts = _shelve(scratch, options, data_set, build, source)
+            counts = _put(scratch, options, data_set, build, source)
             units = units_of(shelf_at(str(scratch)), options.part_users)
             notify("started", rows=len(units))
             work = partial(mine_units, Recipe(str(scratch), options))
@@ -68,14 +68,14 @@ def mine(
         engine.close()
 
 
-def _shelve(
+def _put(
     scratch: Path, options: MineOptions, data_set: DataSet, build: Build, source: str | None
 ) -> Counter[str]:
     """Everything that the tasks read, put into `scratch`; counts of what was found."""
-    users, items = (shelve(scratch, n, getattr(options, n)) for n in ("users", "items"))
+    users, items = (put_vectors(scratch, n, getattr(options, n)) for n in ("users", "items"))
     _refuse_unlike(users, items)
-    counts = shelve_anchors(scratch, data_set, build, source, users, items, options.metric)
-    shelve_index(scratch, items, options.search, options.metric)
+    counts = put_anchors(scratch, data_set, build, source, users, items, options.metric)
+    put_index(scratch, items, options.search, options.metric)
     zero = int((items.vectors.norm == 0).sum())
     counts.update(users_with_vector=len(users.key), items=len(items.key), items_zero_vector=zero)
     return counts

@@ -39,7 +39,7 @@ class Side:
         return np.where(self.key[index] == key, index, -1)
 
 
-def shelve(folder: Path, name: str, table: VectorTable) -> Side:
+def put_vectors(folder: Path, name: str, table: VectorTable) -> Side:
     """The vector table, read, checked and put into `folder`."""
     rows: VectorRows = read_vectors(table, name, folder / f"{name}.value.npy")
     np.save(folder / f"{name}.key.npy", rows.key)
@@ -51,21 +51,21 @@ def shelve(folder: Path, name: str, table: VectorTable) -> Side:
     return Side(folder, name)
 
 
-def shelve_index(folder: Path, items: Side, search: Any, metric: Metric) -> None:
+def put_index(folder: Path, items: Side, search: Any, metric: Metric) -> None:
     """The faiss index of the items, built once for all tasks; none for the exact search."""
     if not isinstance(search, ExactSearch):
         index = build_index(items.vectors, search, metric)
         faiss_package().write_index(index, str(folder / _INDEX))
 
 
-def shelve_pairs(folder: Path, name: str, pairs: Excluded) -> None:
+def put_pairs(folder: Path, name: str, pairs: Excluded) -> None:
     """Items of each user, as `Shelf.positives` and `Shelf.excluded`."""
     np.save(folder / f"{name}.offsets.npy", pairs.offsets)
     np.save(folder / f"{name}.item.npy", pairs.item)
 
 
 class Shelf:
-    """What `shelve...` put into a folder. positives: None where users alone are anchors."""
+    """What `put_...` put into a folder. positives: None where users alone are anchors."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
