@@ -14,7 +14,7 @@ from rankdistill.config import load
 from rankdistill.contract import resource
 from rankdistill.doctor import examine
 from rankdistill.document import apply_overrides, read_document, read_file
-from rankdistill.errors import ConfigError, PlaceError, UserErrors, closest
+from rankdistill.errors import ConfigError, PlaceError, UserErrors, unknown
 from rankdistill.log.days import Asked
 from rankdistill.log.reasons import REASONS, SKIPPED
 from rankdistill.log.simulate import SimulateOptions
@@ -54,13 +54,7 @@ def _engine(kind: str) -> Any:
 
     kinds = {"duckdb": DuckDbOptions, "spark": SparkOptions}
     if kind not in kinds:
-        near = closest(kind, list(kinds))
-        raise ConfigError(
-            "E0107",
-            f'engine "{kind}" is unknown',
-            found=f"known are {', '.join(kinds)}",
-            help=f"--engine {near}" if near else None,
-        )
+        raise unknown("E0107", "engine", kind, list(kinds), "--engine ")
     return kinds[kind]()
 
 
@@ -275,13 +269,7 @@ def explain(run: Run, code: str) -> None:
     texts = {**CODES, **REASONS, **SKIPPED}
     code = code.upper() if code.upper() in texts else code
     if code not in texts:
-        near = closest(code, list(texts))
-        raise ConfigError(
-            "E0107",
-            f'there is nothing named "{code}" to explain',
-            found=f"codes {', '.join(CODES)}; reasons {', '.join([*REASONS, *SKIPPED])}",
-            help=f"rankdistill explain {near}" if near else None,
-        )
+        raise unknown("E0107", "code or reason", code, list(texts), "rankdistill explain ")
     run.show(f"{code}: {texts[code]}", {"code": code, "text": texts[code]})
 
 

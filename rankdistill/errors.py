@@ -68,6 +68,20 @@ class ConfigError(UserError):
     """E01xx: the configuration or the column mapping is wrong."""
 
 
+def unknown(
+    code: str, what: str, name: str, known: Sequence[str], ask: str, place: Place | None = None
+) -> ConfigError:
+    """The error of a name that is none of `known`; `ask` and a name that is, is what to give."""
+    near = closest(name, known)
+    return ConfigError(
+        code,
+        f'{what} "{name}" is unknown',
+        place=place,
+        found=f"known are {', '.join(known)}",
+        help=f"{ask}{near}" if near else f"give one of these: {ask}{known[0]}",
+    )
+
+
 class PlaceError(UserError):
     """E02xx: a folder, a table or a version is not where or what it should be."""
 

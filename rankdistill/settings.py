@@ -13,7 +13,7 @@ from rankdistill.config import Options, config_hash, load
 from rankdistill.document import Document, apply_overrides, read_file
 from rankdistill.engines.duckdb_options import DuckDbOptions
 from rankdistill.engines.spark_options import SparkOptions
-from rankdistill.errors import ConfigError, UserErrors, closest
+from rankdistill.errors import UserErrors, unknown
 from rankdistill.log.days import DtOptions, SplitOptions
 from rankdistill.log.presets import PRESETS
 from rankdistill.log.source import LogOptions
@@ -93,14 +93,9 @@ def completed(document: Document) -> Document:
         return document
     preset = log.get("preset", "generic")
     if preset not in PRESETS:
-        near = closest(str(preset), list(PRESETS))
-        raise ConfigError(
-            "E0104",
-            f'log.preset "{preset}" is unknown',
-            place=document.place(("log", "preset")),
-            found=f"known are {', '.join(PRESETS)}",
-            help=f"--set log.preset={near}" if near else None,
-        )
+        place = document.place(("log", "preset"))
+        ask = "--set log.preset="
+        raise unknown("E0104", "log.preset", str(preset), list(PRESETS), ask, place)
     return replace(document, data={**document.data, "log": merged(PRESETS[preset], log)})
 
 

@@ -23,6 +23,7 @@ from rankdistill.errors import (
     closest,
     printable,
     render,
+    unknown,
 )
 
 PACKAGE = Path(rankdistill.__file__).parent
@@ -33,6 +34,13 @@ UNKNOWN_COLUMN = ConfigError(
     found="request_id, user_id, item_id, imp_pos   (logs/dt=2026-11-01, 12 files)",
     help='did you mean "imp_pos"?   rankdistill build --set log.columns.position=imp_pos',
 )
+
+
+@pytest.mark.parametrize(("name", "help"), [("sparq", "--engine spark"), ("x", "--engine duckdb")])
+def test_an_unknown_name_is_told_the_known_ones_and_one_to_give(name: str, help: str) -> None:
+    error = unknown("E0107", "engine", name, ["duckdb", "spark"], "--engine ")
+    assert str(error) == f'error[E0107]: engine "{name}" is unknown'
+    assert error.found == "known are duckdb, spark" and str(error.help).endswith(help)
 
 
 def test_an_error_has_its_five_parts() -> None:

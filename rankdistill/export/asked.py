@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rankdistill.errors import ConfigError, closest
+from rankdistill.errors import ConfigError, unknown
 
 ANCHORS = {"user": "user_id", "request": "request_id"}
 
@@ -38,13 +38,7 @@ class Asked:
 def chosen(value: str, option: str, known: Sequence[str]) -> str:
     """`value`; ConfigError E0107 where it is not one of `known`."""
     if value not in known:
-        near = closest(value, list(known))
-        raise ConfigError(
-            "E0107",
-            f'{option} "{value}" is unknown',
-            found=f"known are {', '.join(known)}",
-            help=f"{option} {near}" if near else None,
-        )
+        raise unknown("E0107", option, value, known, f"{option} ")
     return value
 
 

@@ -51,10 +51,10 @@ class LogFacts:
     exposed_only: bool = False
 
 
-def allows_exposed(student: Student) -> bool:
-    """The student's default for `allow_exposed`.
+def allows_exposed(student: Student, chosen: bool | None) -> bool:
+    """`allow_exposed` as it was chosen, else the student's default.
 
     Recall: an exposed item passed every ranker and was perhaps only not the one the user
     took, so it is no negative. Pre-rank: allowed, and marked by its source.
     """
-    return student == "prerank"
+    return student == "prerank" if chosen is None else chosen

@@ -122,9 +122,7 @@ class NegativesOptions(PositiveOptions):
         """These options with the student's defaults filled in."""
         chosen = {
             "mix": DEFAULT_MIX[student] if self.mix is None else self.mix,
-            "allow_exposed": (
-                allows_exposed(student) if self.allow_exposed is None else self.allow_exposed
-            ),
+            "allow_exposed": allows_exposed(student, self.allow_exposed),
         }
         return self.model_copy(update=chosen)
 

@@ -110,9 +110,8 @@ class PairwiseOptions(Options):
 
     def for_student(self, student: Student) -> Self:
         """These options with the student's defaults filled in."""
-        if self.allow_exposed is not None:
-            return self
-        return self.model_copy(update={"allow_exposed": allows_exposed(student)})
+        chosen = {"allow_exposed": allows_exposed(student, self.allow_exposed)}
+        return self.model_copy(update=chosen)
 
     def for_log(self, facts: LogFacts) -> Self:
         """These options with the log's score kind filled in."""

@@ -99,9 +99,8 @@ class PointwiseOptions(PositiveOptions):
 
     def for_student(self, student: Student) -> Self:
         """These options with the student's defaults filled in."""
-        if self.allow_exposed is not None:
-            return self
-        return self.model_copy(update={"allow_exposed": allows_exposed(student)})
+        chosen = {"allow_exposed": allows_exposed(student, self.allow_exposed)}
+        return self.model_copy(update=chosen)
 
     def for_log(self, facts: LogFacts) -> Self:
         return self
