@@ -21,6 +21,7 @@ from rankdistill.samples.facts import SOURCE_CODE
 from rankdistill.samples.lots import Lots, below, by_hash, draw_uniform
 from rankdistill.samples.mix import Asked, ask, targets
 from rankdistill.samples.negative_options import NegativesOptions
+from rankdistill.samples.pairwise import num_distinct
 from rankdistill.samples.positives import positive_mask
 from rankdistill.samples.side import Side, look_up
 from rankdistill.samples.sources import CATALOGUE, MINED, difficulty
@@ -164,8 +165,8 @@ def _draw(
         else:
             parts.append(_uniform(urns.pools[name], num[name], place, name, lots))
     if laws:
-        part, num_collided = _from_catalogue(laws, num, urns, sources, lots)
-        parts.append(replace(part, item=_logged(lists, part, urns, side)))
+        part, num_collided = _from_catalogue(lists, laws, num, urns, sources, side, lots)
+        parts.append(part)
     rows = _Rows(*(np.concatenate(columns) for columns in zip(*map(_columns, parts), strict=True)))
     return rows.take(np.argsort(rows.request, kind="stable")), num_collided
 
@@ -210,50 +211,54 @@ def _pooled(
 
 
 def _from_catalogue(
+    lists: Lists,
     laws: dict[str, Law],
     num: dict[str, np.ndarray],
     urns: Urns,
     sources: tuple[str, ...],
+    side: Side,
     lots: Lots,
 ) -> tuple[_Rows, int]:
     """Independent draws of each law; an item that two of them drew is one row of the first."""
-    drawn = {
-        name: draw(law, lots, f"negatives.{name}", num[name], urns.excluded_offsets, urns.excluded)
-        for name, law in laws.items()
-    }
-    request = np.concatenate([part.request for part in drawn.values()])
-    item = np.concatenate([part.item for part in drawn.values()])
-    place = np.repeat([sources.index(n) for n in drawn], [len(p.item) for p in drawn.values()])
-    order = np.lexsort((item, request))  # stable: of one item, the first source stands first
-    is_first = np.ones(len(order), dtype=bool)
-    is_first[1:] = np.diff(request[order]) != 0
-    is_first[1:] |= np.diff(item[order]) != 0
-    kept = order[is_first]
-    kept = kept[np.lexsort((place[kept], request[kept]))]
-    request, item, place = request[kept], item[kept], place[kept]
+    cut = (urns.excluded_offsets, urns.excluded)
+    drawn = [draw(law, lots, f"negatives.{name}", num[name], *cut) for name, law in laws.items()]
+    # One sort of packed words: by request, item, law.
+    packed = [
+        (part.request << 32 | part.item) * len(laws) + place for place, part in enumerate(drawn)
+    ]
+    pair, of_law = np.divmod(np.sort(np.concatenate(packed)), len(laws))
+    is_first = np.ones(len(pair), dtype=bool)
+    is_first[1:] = pair[1:] != pair[:-1]
+    num_collided = len(pair) - int(is_first.sum()) + sum(part.num_collided for part in drawn)
+    pair, of_law = pair[is_first], of_law[is_first]
+    request, item = pair >> 32, pair & 0xFFFF_FFFF
 
-    num_collided = len(order) - len(kept) + sum(part.num_collided for part in drawn.values())
     probability, item_q = np.zeros(len(item)), np.empty(len(item))
-    for name, law in laws.items():
-        alone = law.inclusion(num[name], urns.excluded_offsets, urns.excluded, request, item)
+    for place, (name, law) in enumerate(laws.items()):
+        alone = law.inclusion(num[name], *cut, request, item)
         probability += (1 - probability) * alone  # 1 - (1 - p1) (1 - p2)
-        own = place == sources.index(name)
+        own = of_law == place
         item_q[own] = law.of(item[own])
-    none = np.full(len(item), -1)
-    return _Rows(request, place, none, item, none, probability, item_q), num_collided
+    source = np.array([sources.index(name) for name in laws])[of_law]
+    logged, none = _logged(lists, request, item, urns, side), np.full(len(item), -1)
+    rows = _Rows(request, source, logged, item, none, probability, item_q)
+    return (rows if len(laws) == 1 else rows.take(np.lexsort((source, request)))), num_collided
 
 
-def _logged(lists: Lists, rows: _Rows, urns: Urns, side: Side) -> np.ndarray:
-    """The candidate index of catalogue rows whose item was logged in the request, else -1."""
+def _logged(
+    lists: Lists, request: np.ndarray, item: np.ndarray, urns: Urns, side: Side
+) -> np.ndarray:
+    """The candidate index of catalogue items that were logged in the request, else -1.
+
+    request, item: ascending; items of the catalogue stand by key, so the keys ascend, too.
+    """
     assert side.catalogue is not None
-    order = np.lexsort((rows.catalogue_item, rows.request))
-    offsets = np.searchsorted(rows.request, np.arange(lists.num_requests + 1))
-    # Catalogue items stand by key, so the rows of a request do, too.
-    keys = Keys(offsets, side.catalogue.key[rows.catalogue_item[order]])
+    offsets = np.searchsorted(request, np.arange(lists.num_requests + 1))
+    keys = Keys(offsets, side.catalogue.key[item])
     found = look_up(keys, lists.request[urns.free], urns.free_key)
-    item = np.full(len(rows.request), -1, dtype=np.int64)
-    item[order[found[found >= 0]]] = urns.free[found >= 0]
-    return item
+    logged = np.full(len(request), -1)
+    logged[found[found >= 0]] = urns.free[found >= 0]
+    return logged
 
 
 def _mixture(
@@ -302,7 +307,7 @@ def _count(
     drawn = np.bincount(rows.source, minlength=len(sources))
     counts = {
         "rows": len(rows.request),
-        "requests_without_row": num_requests - len(np.unique(rows.request)),
+        "requests_without_row": num_requests - num_distinct(rows.request),
         "wanted": int(wanted.sum()),
         "unfilled": int(asked.unfilled.sum()),
         "collided": num_collided,

@@ -15,8 +15,10 @@ import pyarrow as pa
 from rankdistill.catalogue.history import Keys
 from rankdistill.catalogue.items import Catalogue
 from rankdistill.catalogue.law import Law
-from rankdistill.hashing import xxh64
+from rankdistill.hashing import U64, xxh64
 from rankdistill.lists.batch import spans
+
+_ODD = U64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,9 @@ def entry_request(offsets: np.ndarray) -> np.ndarray:
 def look_up(keys: Keys, request: np.ndarray, key: np.ndarray) -> np.ndarray:
     """Where `key` [Q] stands among the keys of `request` [Q], -1 where it does not; int64 [Q]."""
     found = np.full(len(key), -1, dtype=np.int64)
-    rows = np.flatnonzero(np.diff(keys.offsets)[request])  # most users have no history
+    if not len(keys.key):
+        return found
+    rows = np.flatnonzero(_may_be_in(keys, request, key))
     request, key = request[rows], key[rows]
     low, high = keys.offsets[request], keys.offsets[request + 1]
     for _ in range(int((high - low).max(initial=0)).bit_length()):
@@ -84,6 +88,22 @@ def look_up(keys: Keys, request: np.ndarray, key: np.ndarray) -> np.ndarray:
     is_in[is_in] = keys.key[low[is_in]] == key[is_in]
     found[rows[is_in]] = low[is_in]
     return found
+
+
+def _may_be_in(keys: Keys, request: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """bool [Q], never wrongly False: one look into a small table instead of a search."""
+    bits = int(np.clip((32 * len(keys.key)).bit_length(), 10, 24))
+
+    def slot(request: np.ndarray, key: np.ndarray) -> np.ndarray:
+        mixed = request.astype(U64) * _ODD
+        mixed += key
+        mixed *= _ODD
+        mixed >>= U64(64 - bits)
+        return mixed.view(np.int64)
+
+    is_taken = np.zeros(1 << bits, dtype=bool)
+    is_taken[slot(entry_request(keys.offsets), keys.key)] = True
+    return is_taken.take(slot(request, key))
 
 
 @dataclass(frozen=True)
