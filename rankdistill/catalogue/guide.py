@@ -40,20 +40,23 @@ class Guide:
 
         int64 [T]; as np.searchsorted(values, found, "right").
         """
-        found, count = found.view(np.uint64), np.empty(len(found), dtype=np.int64)
+        found, count = found.view(np.uint64), np.zeros(len(found), dtype=np.int64)
+        if not len(self.values):
+            return count
         for start in range(0, len(found), _BLOCK):
             block = slice(start, start + _BLOCK)
             self._count(found[block], count[block])
         return count
 
     def _count(self, found: np.ndarray, count: np.ndarray) -> None:
-        bucket = (found >> self.shift).view(np.int64)
-        count[:] = self.first.take(bucket)
-        end = self.first.take(bucket + 1)
-        rest = np.flatnonzero(count < end)
+        np.copyto(count, self.first.take((found >> self.shift).view(np.int64)))
+        for _ in range(2):  # over all of them: cheaper than to pick out who needs it
+            is_more = self.values.take(count, mode="clip") <= found
+            count += is_more
+        # Clipped, a count beyond the end stays among the rest and is bisected.
+        rest = np.flatnonzero(is_more)
         for _ in range(_MAX_STEPS):
-            here = count[rest]
-            rest = rest[(here < end[rest]) & (self.values.take(here, mode="clip") <= found[rest])]
+            rest = rest[self.values.take(count[rest], mode="clip") <= found[rest]]
             if not len(rest):
                 return
             count[rest] += 1

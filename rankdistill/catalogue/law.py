@@ -56,7 +56,10 @@ class Law:
 
     def ticks(self, item: np.ndarray) -> np.ndarray:
         """Ticks of items by index, int64 [T]."""
-        place = self.place.take(item)
+        return self.ticks_at(self.place.take(item))
+
+    def ticks_at(self, place: np.ndarray) -> np.ndarray:
+        """Ticks of the items at places of the axis, int64 [T]."""
         return self.edge.take(place + 1) - self.edge.take(place)
 
     def of(self, item: np.ndarray) -> np.ndarray:
@@ -115,7 +118,7 @@ def popularity(
 
 @dataclass(frozen=True)
 class Drawn:
-    """T rows, no item twice in a request, ordered by request, then item.
+    """T rows, no item twice in a request, ordered by request, then place on the axis.
 
     request: int64 [T]; item: catalogue index, int64 [T]; probability: of inclusion, float64
     [T]; num_collided: draws that hit an item once more.
@@ -176,24 +179,45 @@ def _draw_block(
     total = np.maximum(gaps.left, 1)
     start = (unit * total).astype(np.int64)  # below total: unit is at most 1 - 2^-53
 
-    # Step k hits the closed-up axis at (start + k * total) // num; the first step at or beyond
-    # each gap, counted over the block, tells how many gaps lie before each step.
-    request = np.repeat(np.arange(len(num)), num)
-    base = np.cumsum(num) - num
-    step = np.arange(len(request)) - base[request]
-    hit = (start[request] + step * total[request]) // num[request]
-    into = gaps.request
-    later = (gaps.at * num[into] - start[into] + total[into] - 1) // total[into]
-    passed = np.cumsum(np.bincount(base[into] + later, minlength=len(request) + 1))[: len(request)]
-    hit += gaps.ticks_before[passed] - gaps.ticks_before[offsets[:-1]][request]
+    # Step k hits the closed-up axis at (start + k * total) // num.
+    request, base = np.repeat(np.arange(len(num)), num), np.cumsum(num) - num
+    num_of, total_of = np.repeat(num, num), np.repeat(total, num)
+    hit = np.arange(len(request)) - np.repeat(base, num)
+    hit *= total_of
+    hit += np.repeat(start, num)
+    hit //= num_of
+    if len(excluded):
+        hit += _opened(gaps, offsets, num, total, start, base, len(hit))
 
-    item = law.order.take(law.at(hit))
-    is_first = np.ones(len(item), dtype=bool)  # steps ascend: an item's hits are neighbours
-    is_first[1:] = (item[1:] != item[:-1]) | (request[1:] != request[:-1])
-    packed = np.sort(request[is_first] << 32 | item[is_first])
-    request, item = packed >> 32, packed & 0xFFFF_FFFF
-    probability = _inclusion(num[request], law.ticks(item), total[request])
-    return Drawn(request, item, probability, int(num.sum()) - len(item))
+    place = law.at(hit)
+    is_first = np.ones(len(place), dtype=bool)  # steps ascend: an item's hits are neighbours
+    is_first[1:] = (place[1:] != place[:-1]) | (request[1:] != request[:-1])
+    num_collided = len(place) - int(np.count_nonzero(is_first))
+    if num_collided:
+        place, request, num_of, total_of = (x[is_first] for x in (place, request, num_of, total_of))
+    probability = _inclusion(num_of, law.ticks_at(place), total_of)
+    return Drawn(request, law.order.take(place).astype(np.int64), probability, num_collided)
+
+
+def _opened(
+    gaps: _Gaps,
+    offsets: np.ndarray,
+    num: np.ndarray,
+    total: np.ndarray,
+    start: np.ndarray,
+    base: np.ndarray,
+    num_steps: int,
+) -> np.ndarray:
+    """How far the gaps before it push each step of a block, in ticks; int64 [num_steps]."""
+    # The first step at or beyond each gap; counted over the block, they tell how many gaps
+    # lie before each step.
+    into = np.diff(offsets)
+    later = gaps.at * np.repeat(num, into)
+    later += np.repeat(total - 1 - start, into)
+    later //= np.repeat(total, into)
+    later += np.repeat(base, into)
+    passed = np.cumsum(np.bincount(later, minlength=num_steps + 1)[:num_steps])
+    return gaps.ticks_before.take(passed) - np.repeat(gaps.ticks_before[offsets[:-1]], num)
 
 
 @dataclass(frozen=True)
@@ -202,22 +226,24 @@ class _Gaps:
     ticks_before: of all gaps before it in the block, int64 [E + 1] (may wrap; differences are
     exact); left: what each request's closed-up axis measures, int64 [R]."""
 
-    request: np.ndarray
     at: np.ndarray
     ticks_before: np.ndarray
     left: np.ndarray
 
 
 def _gaps(law: Law, offsets: np.ndarray, excluded: np.ndarray) -> _Gaps:
-    request = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    packed = np.sort(request << 32 | law.place.take(excluded))
+    into = np.diff(offsets)
+    packed = np.repeat(np.arange(len(into)) << 32, into)
+    packed |= law.place.take(excluded)
+    packed.sort()
     assert (packed[1:] > packed[:-1]).all(), "an item is excluded twice from a request"
-    place = packed & 0xFFFF_FFFF
-    lower = law.edge.take(place)
-    before = np.concatenate([[0], np.cumsum(law.edge.take(place + 1) - lower)])
+    packed &= 0xFFFF_FFFF
+    at = law.edge.take(packed)
+    before = np.concatenate([[0], np.cumsum(law.ticks_at(packed))])
     at_start = before[offsets[:-1]]
-    left = law.total - (before[offsets[1:]] - at_start)
-    return _Gaps(request, lower - (before[:-1] - at_start[request]), before, left)
+    at -= before[:-1]
+    at += np.repeat(at_start, into)
+    return _Gaps(at, before, law.total - (before[offsets[1:]] - at_start))
 
 
 def _inclusion(num_draw: np.ndarray, ticks: np.ndarray, left: np.ndarray) -> np.ndarray:

@@ -55,7 +55,7 @@ def by_hand(keys, seed, law, lots, num_draw, excluded):
             continue
         start = int((lots.bits("t", request, 0, 0) >> 11) * 2.0**-53 * ends[-1])
         hits = [left[bisect_right(ends, (start + k * ends[-1]) // num)] for k in range(num)]
-        found += [(request, i, min(1, num * ticks[i] / ends[-1])) for i in sorted({*hits})]
+        found += [(request, i, min(1, num * ticks[i] / ends[-1])) for i in dict.fromkeys(hits)]
         collided += num - len({*hits})
     return found, collided
 
@@ -88,7 +88,7 @@ def test_a_draw_is_the_one_made_by_hand(case):
 def test_no_item_comes_twice_or_though_excluded_or_without_a_chance(case):
     _, law, num_draw, excluded = case
     found = [(r, i) for r, i, _ in rows(law, lots(len(num_draw)), num_draw, excluded)]
-    assert found == sorted({*found})
+    assert len(found) == len({*found})
     assert not {*found} & {(r, i) for r, cut in enumerate(excluded) for i in cut}
     assert all(law.q[i] > 0 for _, i in found)
 
@@ -236,7 +236,7 @@ def test_excluding_an_item_twice_is_our_fault():
         rows(law, lots(1), [1], [[2, 2]])
 
 
-def test_a_law_is_made_of_arrays_of_12_to_20_bytes_an_item():
+def test_a_law_is_made_of_arrays_of_16_bytes_an_item():
     law = uniform(catalogue(range(10_000), [1] * 10_000), 1)
     assert isinstance(law, Law)
     assert law.order.nbytes + law.place.nbytes + law.edge.nbytes == 16 * 10_000 + 8
