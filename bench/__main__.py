@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import statistics
 import sys
 import tempfile
 import time
@@ -148,6 +149,31 @@ def simulate(bench: Bench) -> None:
     print(f"  {sorted(rates)[len(rates) // 2]:12,.0f} rows a second        goal at least 2,000,000")
 
 
+def catalogue(bench: Bench) -> None:
+    """Easy negatives from a million items, against DuckDB SQL; one core, what is read in memory."""
+    from bench import draws
+    from bench.peers import duckdb_popularity as peer
+
+    num_requests = bench.rows // draws.NUM_DRAW
+    folder = draws.tables(bench.data, num_requests)
+    connection = peer.prepared(folder)
+    task = f"{num_requests:,} requests x {draws.NUM_DRAW} draws of {draws.NUM_ITEMS:,} items"
+    print(f"\n{task} ({load()})", flush=True)
+    for query, title in peer.TITLES.items():
+        runs = [
+            (draws.seconds(folder, excluding=query != "none"), peer.seconds(connection, query))
+            for _ in range(bench.times)
+        ]
+        ours, theirs = (statistics.median(spent) for spent in zip(*runs, strict=True))
+        rate = num_requests * draws.NUM_DRAW / ours / 1e6
+        print(f"  {title}")
+        print(f"    ours {ours:8.2f} s CPU {rate:8.1f} M draws a second  goal at least 5")
+        print(
+            f"    peer {theirs:8.2f} s CPU {theirs / ours:8.1f} times ours        goal at least 3"
+        )
+    connection.close()
+
+
 def steps(bench: Bench) -> None:
     """Where the time of a build goes."""
     from bench.steps import report
@@ -163,6 +189,7 @@ BENCHES: dict[str, Callable[[Bench], None]] = {
     "everything": everything,
     "length": length,
     "simulate": simulate,
+    "catalogue": catalogue,
     "steps": steps,
     "spark": spark,
     "large": large,
