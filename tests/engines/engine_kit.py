@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from rankdistill.build import BuildResult, build
 from rankdistill.document import read_document
@@ -65,3 +66,28 @@ def odd_rows(num: int = 3000, *, text_ids: bool = True, seed: int = 5) -> pa.Tab
 
 
 COLUMNS = {"feedback": ["click"], "item": ["seen"]}
+ROWS = {"columns": COLUMNS}
+
+
+def in_parquet(folder: Path, table: pa.Table, num_files: int = 1) -> dict:
+    """`table` as files under `folder`/in; the log block that reads them."""
+    (folder / "in").mkdir(exist_ok=True)
+    size = -(-len(table) // num_files)
+    for i in range(num_files):
+        pq.write_table(table.slice(i * size, size), folder / "in" / f"{i}.parquet")
+    return {"path": str(folder / "in"), **ROWS}
+
+
+def lists_log(folder: Path, num: int = 50) -> dict:
+    random = np.random.default_rng(3)
+    rows = []
+    for request in [*range(num), 7, 8]:  # two ids occur twice
+        size = int(random.integers(0, 9))
+        items = random.permutation(20)[:size]
+        candidates = [
+            {"vid": int(v), "score": float(round(random.normal(), 1)), "a.b": {"click": int(v) % 2}}
+            for v in items
+        ]
+        rows.append({"rid": request, "uid": "u", "cands": candidates, "vids": items.tolist()})
+    pq.write_table(pa.Table.from_pylist(rows), folder / "lists.parquet", row_group_size=20)
+    return {"path": str(folder / "lists.parquet"), "layout": "lists"}
