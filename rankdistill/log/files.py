@@ -1,4 +1,4 @@
-"""The files of a source: which they are, what columns they have, and whether they can be read.
+"""The files of a source: what columns they have, and whether they can be read and agree.
 
 Engine-free, so that every engine sees the same files in the same shape: text formats are all
 strings until `log.casts`, hive partition values are strings.
@@ -6,34 +6,23 @@ strings until `log.casts`, hive partition values are strings.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import unquote
 
 import pyarrow as pa
 
 from rankdistill.errors import InputError, UserErrors
 from rankdistill.log.formats import TREC_NAMES, look_into, unreadable
 from rankdistill.log.json_schema import merged
+from rankdistill.log.listing import NULL_PARTITION, list_files, partition
 from rankdistill.log.source import TableSource
 
 __all__ = ["NULL_PARTITION", "TREC_NAMES", "LogFile", "Opened", "fingerprint", "open_files"]
 
-SUFFIXES = {
-    "parquet": (".parquet", ".pq"),
-    "csv": (".csv", ".csv.gz"),
-    "tsv": (".tsv", ".tsv.gz"),
-    "jsonl": (".jsonl", ".json", ".ndjson", ".jsonl.gz", ".json.gz", ".ndjson.gz"),
-    "feather": (".feather", ".arrow"),
-    "trec": (".run", ".trec", ".qrels", ".txt", ".gz"),
-    "orc": (".orc",),
-}
 BY_PLACE = ("csv", "tsv", "trec")  # columns are told apart by where they stand
 DAY_NAMES = ("dt", "ds", "date", "day")
-NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
 @dataclass(frozen=True)
@@ -115,7 +104,7 @@ def open_files(options: TableSource) -> Opened:
             else:
                 faults.append(fault)
             continue
-        files.append(LogFile(path, size, mtime_ns, _partition(path, base), num_rows))
+        files.append(LogFile(path, size, mtime_ns, partition(path, base), num_rows))
         schemas.append(schema)
     if faults:
         raise UserErrors(faults[:20])
@@ -141,62 +130,6 @@ def _stat(path: str, options: TableSource) -> tuple[int, int]:
     except OSError as fault:
         raise unreadable(path, options.format, str(fault)) from fault
     return stat.st_size, stat.st_mtime_ns
-
-
-def list_files(options: TableSource) -> list[tuple[str, str]]:
-    """(file, folder from which partition folders count), sorted; E0311 where there are none."""
-    patterns = [options.path] if isinstance(options.path, str) else options.path or []
-    found: dict[str, str] = {}
-    for pattern in patterns:
-        base = _fixed_part(pattern)
-        for match in sorted(glob.glob(pattern, recursive=True)) or []:
-            if Path(match).is_dir():
-                found.update((f, base) for f in _files_below(match, options))
-            else:
-                found[match] = base
-    if not found:
-        raise InputError(
-            "E0311",
-            f"no {options.format} file at {', '.join(patterns)}",
-            found=_nearby(patterns[0]) if patterns else None,
-            help="give a file, a folder or a glob, or set format to what the files are",
-        )
-    return sorted(found.items())
-
-
-def _fixed_part(pattern: str) -> str:
-    """The folder above the first wildcard or partition folder."""
-    parts = Path(pattern).parts
-    for i, part in enumerate(parts):
-        if glob.has_magic(part) or "=" in part:
-            return str(Path(*parts[:i])) if i else "."
-    path = Path(pattern)
-    return str(path if path.is_dir() else path.parent)
-
-
-def _files_below(folder: str, options: TableSource) -> Iterable[str]:
-    for path in sorted(Path(folder).rglob("*")):
-        hidden = any(p.startswith(("_", ".")) for p in path.relative_to(folder).parts)
-        if path.is_file() and not hidden and path.name.endswith(SUFFIXES[options.format]):
-            yield str(path)
-
-
-def _nearby(pattern: str) -> str | None:
-    folder = Path(_fixed_part(pattern))
-    while not folder.is_dir():
-        folder = folder.parent
-    names = sorted(p.name for p in folder.iterdir())[:8]
-    return f"{folder} holds {', '.join(names)}" if names else f"{folder} is empty"
-
-
-def _partition(path: str, base: str) -> tuple[tuple[str, str | None], ...]:
-    """Partition folders key=value between `base` and the file, unescaped."""
-    try:
-        folders = Path(path).relative_to(base).parts[:-1]
-    except ValueError:
-        folders = Path(path).parts[:-1]
-    pairs = (folder.split("=", 1) for folder in folders if "=" in folder)
-    return tuple((k, None if v == NULL_PARTITION else unquote(v)) for k, v in pairs)
 
 
 def _agreed(

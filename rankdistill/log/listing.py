@@ -1,0 +1,78 @@
+"""Which files a path, a folder or a glob means, and what their partition folders say."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import unquote
+
+from rankdistill.errors import InputError
+from rankdistill.log.source import TableSource
+
+SUFFIXES = {
+    "parquet": (".parquet", ".pq"),
+    "csv": (".csv", ".csv.gz"),
+    "tsv": (".tsv", ".tsv.gz"),
+    "jsonl": (".jsonl", ".json", ".ndjson", ".jsonl.gz", ".json.gz", ".ndjson.gz"),
+    "feather": (".feather", ".arrow"),
+    "trec": (".run", ".trec", ".qrels", ".txt", ".gz"),
+    "orc": (".orc",),
+}
+NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+
+
+def list_files(options: TableSource) -> list[tuple[str, str]]:
+    """(file, folder from which partition folders count), sorted; E0311 where there are none."""
+    patterns = [options.path] if isinstance(options.path, str) else options.path or []
+    found: dict[str, str] = {}
+    for pattern in patterns:
+        base = _fixed_part(pattern)
+        for match in sorted(glob.glob(pattern, recursive=True)) or []:
+            if Path(match).is_dir():
+                found.update((f, base) for f in _files_below(match, options))
+            else:
+                found[match] = base
+    if not found:
+        raise InputError(
+            "E0311",
+            f"no {options.format} file at {', '.join(patterns)}",
+            found=_nearby(patterns[0]) if patterns else None,
+            help="give a file, a folder or a glob, or set format to what the files are",
+        )
+    return sorted(found.items())
+
+
+def partition(path: str, base: str) -> tuple[tuple[str, str | None], ...]:
+    """Partition folders key=value between `base` and the file, unescaped."""
+    try:
+        folders = Path(path).relative_to(base).parts[:-1]
+    except ValueError:
+        folders = Path(path).parts[:-1]
+    pairs = (folder.split("=", 1) for folder in folders if "=" in folder)
+    return tuple((k, None if v == NULL_PARTITION else unquote(v)) for k, v in pairs)
+
+
+def _fixed_part(pattern: str) -> str:
+    """The folder above the first wildcard or partition folder."""
+    parts = Path(pattern).parts
+    for i, part in enumerate(parts):
+        if glob.has_magic(part) or "=" in part:
+            return str(Path(*parts[:i])) if i else "."
+    path = Path(pattern)
+    return str(path if path.is_dir() else path.parent)
+
+
+def _files_below(folder: str, options: TableSource) -> Iterable[str]:
+    for path in sorted(Path(folder).rglob("*")):
+        hidden = any(p.startswith(("_", ".")) for p in path.relative_to(folder).parts)
+        if path.is_file() and not hidden and path.name.endswith(SUFFIXES[options.format]):
+            yield str(path)
+
+
+def _nearby(pattern: str) -> str | None:
+    folder = Path(_fixed_part(pattern))
+    while not folder.is_dir():
+        folder = folder.parent
+    names = sorted(p.name for p in folder.iterdir())[:8]
+    return f"{folder} holds {', '.join(names)}" if names else f"{folder} is empty"
