@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-SAMPLE_TABLES = ("pointwise", "pairwise", "listwise")
+SAMPLE_TABLES = ("pointwise", "pairwise", "listwise", "negatives")
 TABLES = ("lists", *SAMPLE_TABLES, "rejects")
 
 TYPES = {

@@ -14,10 +14,10 @@ from rankdistill.samples.facts import SOURCES
 from rankdistill.samples.gather import negatives_table
 from rankdistill.samples.negative_options import NegativesOptions
 from rankdistill.samples.negatives import negatives
-from rankdistill.samples.side import Side
+from rankdistill.samples.side import Side, mined_keys
 from tests.builders import make_lists, ranked_list
 from tests.samples.logs import by_request
-from tests.samples.negatives_kit import World, difficulty_of, law_of, random_world
+from tests.samples.negatives_kit import World, difficulty_of, law_of, make_mined, random_world
 
 MIXES = [
     {"popular": 0.5, "prerank_dropped": 0.25, "tail": 0.25},
@@ -257,3 +257,27 @@ def test_a_side_that_lacks_what_a_guard_needs_is_a_fault():
     lists = make_lists(ranked_list(1, [1.0, 0.5]))
     with pytest.raises(AssertionError, match="history"):
         negatives(lists, chosen(top_k=1), 1, Side())
+
+
+def test_a_mined_item_given_twice_counts_once_by_its_best_score():
+    mined = make_mined([[(7, 0.1), (8, 0.5), (7, 0.9), (9, None)], [(7, 0.2)]], pa.int64())
+    found = mined_keys(mined)
+    items = mined.item_id.take(pa.array(found.row)).to_pylist()
+    first = dict(zip(items[:3], found.score[:3], strict=True))
+    assert found.keys.offsets.tolist() == [0, 3, 4]
+    assert first == {7: 0.9, 8: 0.5, 9: -np.inf} and found.score[3] == 0.2
+
+
+def test_top_takes_the_best_of_what_guards_and_other_pools_leave():
+    rows = [{**DROPPED, "request_id": 0, "item_id": 40, "stage": "preranked"}]
+    rows += [{**DROPPED, **row} for row in ranked_list(0, [2.0, 1.0, 0.5])]
+    for row in rows[1:]:
+        row["stage"] = "ranked"
+    mined = {0: [(1, 9.0), (50, 8.0), (40, 7.0), (3, 6.0), (51, 5.0), (52, 4.0), (53, None)]}
+    world = World(rows, {}, history={0: [50]}, mined=mined)
+    options = chosen(mix={"mined": 0.75, "prerank_dropped": 0.25}, num=4, top_k=1)
+    found, _ = drawn(world, options)
+    assert [(row["item_id"], row["source"], row["probability"]) for row in found[0]] == [
+        (40, "prerank_dropped", 1.0),
+        *((item, "mined", 1.0) for item in (3, 51, 52)),
+    ]
