@@ -99,7 +99,7 @@ def negatives(
         **urns.counts,
     }
 
-    pos, order = np.full(len(rows.request), -1, dtype=np.int64), None
+    pos = np.full(len(rows.request), -1)
     if options.per == "positive":
         place = _deal(rows.request, num_positives, lots)
         pos = positives[bounds[rows.request] + place]

@@ -86,7 +86,9 @@ def fill_urns(
     """The urns of a batch. An item belongs to the first source that would hold it."""
     assert options.allow_exposed is not None, "resolve with for_student first"
     catalogue = side.catalogue if {*sources} & {*CATALOGUE} else None
-    windows = [keys for keys in (side.history, side.future) if keys is not None and len(keys.key)]
+    history = side.history if options.history_window is not None else None
+    future = side.future if options.future_window is not None else None
+    windows = [keys for keys in (history, future) if keys is not None and len(keys.key)]
     key = np.zeros(len(is_positive), dtype=U64)
     if catalogue is not None or MINED in sources or windows:
         key = xxh64(lists.candidates.column("item_id"))
@@ -95,8 +97,8 @@ def fill_urns(
         is_positive,
         key,
         allow_exposed=options.allow_exposed,
-        history=side.history,
-        future=side.future,
+        history=history,
+        future=future,
         margin=options.margin,
     )
     pool = pools(lists, sources, options.tail, options.top_k)

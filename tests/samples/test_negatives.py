@@ -1,7 +1,6 @@
 """Negatives of every source, guard and margin against a law written in plain Python."""
 
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -67,16 +66,9 @@ def chosen(**settings):
     return NegativesOptions(**settings).for_student("prerank")
 
 
-def side_of(world, options):
-    """Only what the options need: what is not asked for must not act."""
-    side = world.side(options)
-    history = side.history if options.history_window else None
-    return replace(side, history=history, future=side.future if options.future_window else None)
-
-
 def drawn(world, options, seed=1, epoch=0):
     """([row as a dict] of each request, the drawn indices)."""
-    lists, side = world.lists(), side_of(world, options)
+    lists, side = world.lists(), world.side(options)
     found = negatives(lists, options, seed, side, epoch)
     rows = {request: [] for request in by_request(world.rows)}
     for row in negatives_table(lists, found, side).to_pylist():
@@ -165,7 +157,7 @@ def test_no_guard_is_violated_over_a_thousand_requests(mix):
 @given(st.integers(0, 10**6), SETTINGS, st.integers(1, 5))
 def test_the_same_rows_come_out_of_any_batch_in_any_order(seed, settings, num_parts):
     world, options = random_world(seed, num_requests=6), chosen(**settings)
-    lists, side = world.lists(), side_of(world, options)
+    lists, side = world.lists(), world.side(options)
     whole = negatives(lists, options, 1, side)
     order, rows, counts = np.random.default_rng(seed).permutation(6), [], Counter()
     for part in np.array_split(order, num_parts):
@@ -187,7 +179,7 @@ def by_id(rows):
 @pytest.mark.parametrize("per", ["request", "positive"])
 def test_the_table_conforms_to_its_schema_and_stands_in_order(mix, per):
     world, options = random_world(3, num_requests=50), chosen(mix=mix, per=per, top_k=3)
-    lists, side = world.lists(), side_of(world, options)
+    lists, side = world.lists(), world.side(options)
     found = negatives(lists, options, 1, side)
     batch = negatives_table(lists, found, side)
     ids = {"request_id": pa.int64(), "user_id": pa.string(), "item_id": pa.int64()}
