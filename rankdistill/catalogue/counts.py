@@ -1,9 +1,12 @@
 """How often each item was logged, reached each stage and was responded to: the table `items`.
 
 Counts of one day, from batches of lists; they add up over batches, tasks and days.
+Shapes: N candidates, C items, K counts.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,11 +16,22 @@ from rankdistill.lists.group import Grouped
 
 # Partial counts of so many rows are put together before more are taken in.
 MAX_PARTIAL = 2_000_000
+# A word holds the counts of four things, of an item in a block of requests; an item is in a list
+# once.
+LANES, LANE_BITS = 4, np.uint64(16)
+MAX_REQUESTS = 2**16 - 1
+
+
+class Counts(NamedTuple):
+    """item_id: [C] distinct; number: int64 [C, K], in the order of `count_names`."""
+
+    item_id: pa.Array
+    number: np.ndarray
 
 
 def count_names(feedback: tuple[str, ...]) -> list[str]:
     """The count columns of `items`: by stage, by feedback, and the positives."""
-    return [*(f"num_{stage}" for stage in STAGES), *(f"num_{n}" for n in feedback), "num_positive"]
+    return [*(f"num_{stage}" for stage in STAGES), "num_positive", *(f"num_{n}" for n in feedback)]
 
 
 def items_schema(item_id: pa.DataType, feedback: tuple[str, ...]) -> pa.Schema:
@@ -27,55 +41,93 @@ def items_schema(item_id: pa.DataType, feedback: tuple[str, ...]) -> pa.Schema:
     return pa.schema([pa.field("item_id", item_id, nullable=False), *counts, dt])
 
 
-def counted(lists: Lists, is_positive: np.ndarray) -> pa.Table:
-    """The counts of one batch, one row per item; is_positive: bool [N].
+def counted(lists: Lists, is_positive: np.ndarray) -> Counts:
+    """The counts of one batch; is_positive: bool [N].
 
     num_<stage>: lists in which the item reached that stage (so num_recalled counts all);
-    num_<feedback>: in which it was responded to by at least the least value that is a response
-    (above 0 where none is set); num_positive: in which it is a positive.
+    num_positive: in which it is a positive; num_<feedback>: in which it was responded to by at
+    least the least value that is a response (above 0 where none is set).
     """
-    encoded = lists.candidates.column("item_id").dictionary_encode()
-    code, size = encoded.indices.to_numpy(), len(encoded.dictionary)
-    columns = {"item_id": encoded.dictionary}
-    for stage, least in STAGES.items():
-        reached = code if least == 1 else code[lists.stage >= least]
-        columns[f"num_{stage}"] = pa.array(np.bincount(reached, minlength=size))
-    for name in lists.feedback:
-        columns[f"num_{name}"] = pa.array(np.bincount(code[lists.hits(name)], minlength=size))
-    columns["num_positive"] = pa.array(np.bincount(code[is_positive], minlength=size))
-    return pa.table(columns)
+    blocks = range(0, max(lists.num_requests, 1), MAX_REQUESTS)
+    parts = []
+    for first in blocks:
+        last = min(first + MAX_REQUESTS, lists.num_requests)
+        parts.append(_block(lists, is_positive, *lists.offsets[[first, last]].tolist()))
+    return parts[0] if len(parts) == 1 else added(parts)
+
+
+def _block(lists: Lists, is_positive: np.ndarray, first: int, last: int) -> Counts:
+    """The counts of candidates first : last, of at most MAX_REQUESTS lists."""
+    flags = [is_positive, *(lists.hits(name) for name in lists.feedback)]
+    lane = lists.stage[first:last].astype(np.uint64) - np.uint64(1)
+    words = [np.where(lane < LANES, _ONE << (lane % LANES * LANE_BITS), 0).astype(np.uint64)]
+    flags = [lane == LANES, *(flag[first:last] for flag in flags)]
+    for start in range(0, len(flags), LANES):
+        group = flags[start : start + LANES]
+        shifted = (f.astype(np.uint64) << (LANE_BITS * np.uint64(n)) for n, f in enumerate(group))
+        words.append(sum(shifted, start=np.zeros(last - first, dtype=np.uint64)))
+
+    item_id, order, starts = _by_item(lists.candidates.column("item_id").slice(first, last - first))
+    number = np.zeros((len(starts), len(words) * LANES), dtype=np.int64)
+    for place, word in enumerate(words):
+        total = np.add.reduceat(word[order], starts) if len(starts) else word
+        for n in range(LANES):
+            number[:, place * LANES + n] = total >> (LANE_BITS * np.uint64(n)) & _LANE
+    num_stages = len(STAGES)
+    # Who reached a stage: whose last it is, and all of the later ones.
+    number[:, :num_stages] = number[:, :num_stages][:, ::-1].cumsum(axis=1)[:, ::-1]
+    return Counts(item_id, number[:, : num_stages + 1 + len(lists.feedback)])
+
+
+_ONE, _LANE = np.uint64(1), np.uint64(2**16 - 1)
+
+
+def _by_item(column: pa.Array) -> tuple[pa.Array, np.ndarray, np.ndarray]:
+    """(the items [C], an order of the rows [n] that brings them together, where each starts)."""
+    encoded = None
+    if pa.types.is_integer(column.type):
+        values = column.to_numpy()
+    else:
+        encoded = column.dictionary_encode()
+        values = encoded.indices.to_numpy()
+    order = np.argsort(values)
+    ordered = values[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(values)])
+    items = pa.array(ordered[starts])
+    return items if encoded is None else encoded.dictionary.take(items), order, starts
+
+
+def added(parts: list[Counts]) -> Counts:
+    """One row per item of all parts, counts added."""
+    number = np.concatenate([part.number for part in parts])
+    item_id, order, starts = _by_item(pa.concat_arrays([part.item_id for part in parts]))
+    total = np.add.reduceat(number[order], starts, axis=0) if len(starts) else number
+    return Counts(item_id, total)
 
 
 class ItemCounts:
     """The running counts of one task and day."""
 
     def __init__(self) -> None:
-        self._tables: list[pa.Table] = []
+        self._parts: list[Counts] = []
         self._enough = MAX_PARTIAL
 
-    def add(self, table: pa.Table) -> None:
-        self._tables.append(table)
-        if sum(t.num_rows for t in self._tables) > self._enough:
-            self._tables = [summed(self._tables)]
+    def add(self, counts: Counts) -> None:
+        self._parts.append(counts)
+        if sum(len(part.item_id) for part in self._parts) > self._enough:
+            self._parts = [added(self._parts)]
             # Items that are nearly all distinct: wait for as many again.
-            self._enough = max(MAX_PARTIAL, 2 * self._tables[0].num_rows)
+            self._enough = max(MAX_PARTIAL, 2 * len(self._parts[0].item_id))
 
-    def total(self) -> pa.Table:
-        return summed(self._tables)
-
-
-def summed(tables: list[pa.Table]) -> pa.Table:
-    """One row per item of all tables, counts added; the order of rows means nothing."""
-    together = pa.concat_tables(tables)
-    names = together.schema.names[1:]
-    added = together.group_by("item_id", use_threads=False).aggregate([(n, "sum") for n in names])
-    return added.rename_columns([name.removesuffix("_sum") for name in added.schema.names]).select(
-        together.schema.names
-    )
+    def total(self, feedback: tuple[str, ...]) -> pa.RecordBatch:
+        """The rows of `items`, without dt."""
+        item_id, number = added(self._parts)
+        columns = [item_id, *(pa.array(np.ascontiguousarray(column)) for column in number.T)]
+        return pa.RecordBatch.from_arrays(columns, ["item_id", *count_names(feedback)])
 
 
 def segment_totals(grouped: Grouped) -> pa.RecordBatch:
-    """The same for rows that an engine has brought together by item_id."""
+    """The counts of rows that an engine has brought together by item_id."""
     starts = grouped.offsets[:-1]
     columns = [grouped.rows.column("item_id").take(pa.array(starts))]
     names = [name for name in grouped.rows.schema.names if name != "item_id"]

@@ -67,6 +67,12 @@ class History:
         order = np.lexsort((item, when))
         return cls(user, time, when[order], item[order])
 
+    @classmethod
+    def none(cls) -> History:
+        """Nobody has responded to anything."""
+        empty = np.zeros(0, dtype=np.int64)
+        return cls(empty.view(U64), empty, empty, empty.view(U64))
+
     def before(self, lists: Lists, window: timedelta) -> Keys:
         """What the user of each request responded to in [its time - window, its time)."""
         times = _micros(lists.requests.column("request_time"))

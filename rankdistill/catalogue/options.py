@@ -9,17 +9,18 @@ from pydantic import AfterValidator, Field
 
 from rankdistill.config import Options
 from rankdistill.log.days import duration, valid_duration
-from rankdistill.log.source import ColumnOf, Format
+from rankdistill.log.source import ColumnOf, TableSource
 
 Window = Annotated[str, AfterValidator(valid_duration)]
 
 
-class ItemTable(Options):
+class ItemTable(TableSource):
     """A table of all items, so that those that were never logged exist, too."""
 
-    path: str | list[str]
-    format: Format = "parquet"
-    item_id: ColumnOf = Field(description="the column that holds the item's id")
+    class Mapping(Options):
+        item_id: ColumnOf
+
+    columns: Mapping
 
 
 class CatalogueOptions(Options):

@@ -19,6 +19,8 @@ from rankdistill.hashing import xxh64
 
 # `stage` is the last stage that processed the item.
 STAGES = {"recalled": 1, "preranked": 2, "ranked": 3, "reranked": 4, "exposed": 5}
+# The column that a teacher order goes by; the others go by the place in the list.
+ORDER_COLUMNS = {"rank": "rank", "rerank": "rerank_rank", "position": "position"}
 EXPOSED, RANKED, PRERANKED, RECALLED = 5, 3, 2, 1
 
 
@@ -148,7 +150,7 @@ class Lists:
 
 def teacher_rank(candidates: pa.RecordBatch, teacher_order: str, place: np.ndarray) -> np.ndarray:
     """The teacher's rank of candidates that stand in its order at `place` (from 1), int32 [N]."""
-    column = {"rank": "rank", "rerank": "rerank_rank", "position": "position"}.get(teacher_order)
+    column = ORDER_COLUMNS.get(teacher_order)
     if column is not None:
         return numbers(candidates.column(column), np.int32)
     if teacher_order == "score":

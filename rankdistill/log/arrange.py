@@ -7,13 +7,12 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 
-from rankdistill.lists.batch import Lists, numbers
+from rankdistill.lists.batch import ORDER_COLUMNS, Lists, numbers
 from rankdistill.lists.order import LAST, Order
 from rankdistill.log.canonical import Candidates
 from rankdistill.log.mapping import Mapping
 
 FIRST_TIME, LAST_TIME = 946_684_800_000_000, 4_102_444_800_000_000  # 2000 and 2100, UTC
-ORDER_COLUMNS = {"rank": "rank", "rerank": "rerank_rank", "position": "position"}
 
 
 def arrange(

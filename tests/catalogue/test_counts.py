@@ -1,0 +1,87 @@
+"""Item counts against a count by hand, however the lists are cut into batches."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankdistill.catalogue import counts as module
+from rankdistill.catalogue.counts import Counts, ItemCounts, count_names, counted, segment_totals
+from rankdistill.lists.batch import STAGES, Lists
+from rankdistill.lists.group import Grouped
+from tests.builders import large_lists, make_lists
+from tests.samples.logs import logs
+
+
+def by_hand(rows: list[dict]) -> dict:
+    found: dict = {}
+    for row in rows:
+        if "item_id" not in row:
+            continue
+        count = found.setdefault(row["item_id"], Counter())
+        for stage, least in STAGES.items():
+            count[f"num_{stage}"] += STAGES[row["stage"]] >= least
+        count["num_click"] += (row["click"] or 0) >= 1
+        count["num_positive"] += row["rank"] is not None and row["rank"] <= 2
+    return found
+
+
+def positive(lists: Lists) -> np.ndarray:
+    return (lists.teacher_rank > 0) & (lists.teacher_rank <= 2)
+
+
+def as_dict(counts: Counts) -> dict:
+    names = count_names(("click",))
+    rows = zip(counts.item_id.to_pylist(), counts.number.tolist(), strict=True)
+    return {item: dict(zip(names, numbers, strict=True)) for item, numbers in rows}
+
+
+@pytest.mark.parametrize("block", [1, 2, 65_535])
+@given(rows=logs())
+def test_counts_are_those_by_hand(block, rows):
+    lists = make_lists(rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "MAX_REQUESTS", block)
+        assert as_dict(counted(lists, positive(lists))) == by_hand(rows)
+
+
+@given(logs(), st.integers(1, 3))
+def test_counts_add_up_over_any_batches(rows, size):
+    lists, running = make_lists(rows), ItemCounts()
+    for first in range(0, lists.num_requests, size):
+        batch = lists.take(np.arange(first, min(first + size, lists.num_requests)))
+        running.add(counted(batch, positive(batch)))
+    rows_of = {row.pop("item_id"): row for row in running.total(("click",)).to_pylist()}
+    assert rows_of == by_hand(rows)
+
+
+def test_partial_counts_are_put_together_when_they_grow_long(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "MAX_PARTIAL", 2)
+    counts = Counts(pa.array(["b", "a"]), np.array([[1, 0, 0, 0, 0, 0], [2, 0, 0, 0, 0, 0]]))
+    running = ItemCounts()
+    for _ in range(5):
+        running.add(counts)
+        assert len(running._parts) <= 2
+    total = running.total(()).select(["item_id", "num_recalled"]).to_pydict()
+    assert dict(zip(*total.values(), strict=True)) == {"a": 10, "b": 5}
+
+
+def test_an_item_in_every_request_does_not_overflow():
+    lists = large_lists(70_000, 1)
+    same = lists.candidates.set_column(0, "item_id", pa.array(np.full(70_000, 7)))
+    lists = replace(lists, candidates=same)
+    found = counted(lists, np.ones(70_000, dtype=bool))
+    assert found.item_id.to_pylist() == [7]
+    assert found.number.tolist() == [[70_000, 70_000, 70_000, 0, 0, 70_000]]
+
+
+def test_rows_that_an_engine_brought_together_add_up():
+    rows = pa.RecordBatch.from_pydict({"item_id": [7, 7, 9], "num_recalled": [1, 4, 2]})
+    totals = segment_totals(Grouped(rows, np.array([0, 2, 3])))
+    assert totals.to_pydict() == {"item_id": [7, 9], "num_recalled": [5, 2]}
