@@ -16,6 +16,7 @@ from rankdistill.samples.facts import SOURCE_CODE, LogFacts, Student
 from rankdistill.samples.gains import GradedOptions
 from rankdistill.samples.grades import grade
 from rankdistill.samples.lots import Lots, draw_uniform
+from rankdistill.samples.options import SampleOptions
 
 
 class TailSample(Options):
@@ -24,7 +25,7 @@ class TailSample(Options):
     num: int = Field(default=10, ge=1, le=10_000)
 
 
-class ListwiseOptions(GradedOptions):
+class ListwiseOptions(GradedOptions, SampleOptions):
     """max_length: the candidates kept, from the top of the teacher's order. The gain only goes
     into the table's metadata: a trainer takes it from there."""
 

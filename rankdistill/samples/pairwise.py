@@ -6,7 +6,6 @@ positive, then of the negative. `gather.pairs_table` makes the table of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -15,10 +14,14 @@ from pydantic import Field, model_validator
 from rankdistill.config import Options
 from rankdistill.lists.batch import Lists
 from rankdistill.samples.bounds import MOST_PAIRS
+from rankdistill.samples.debias import DebiasOptions, debiased
 from rankdistill.samples.facts import LogFacts, Student, allows_exposed
 from rankdistill.samples.gains import GradedOptions, delta_ndcg, normalised_gain
 from rankdistill.samples.lots import Lots, draw_uniform
+from rankdistill.samples.options import Need, SampleOptions
 from rankdistill.samples.pair_field import Drawn, PairField, gap, ordered
+from rankdistill.samples.rows import Pairs
+from rankdistill.samples.side import Side
 from rankdistill.samples.strategies import (
     STRATEGIES,
     AllPairs,
@@ -61,7 +64,7 @@ PairWeight = Annotated[
 ]
 
 
-class PairwiseOptions(Options):
+class PairwiseOptions(SampleOptions):
     """top_k: highest teacher rank of a positive, None = any. allow_exposed: may an exposed item
     be a negative; None = by the student (recall: no). max_pairs_per_request: a hashed, uniform
     subsample of the drawn rows beyond it.
@@ -76,6 +79,11 @@ class PairwiseOptions(Options):
     allow_exposed: bool | None = None
     weight: PairWeight = NoPairWeight()
     max_pairs_per_request: int | None = Field(default=None, ge=1)
+    debias: DebiasOptions | None = None
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset() if self.debias is None else frozenset({"catalogue"})
 
     @model_validator(mode="after")
     def _combination_works(self) -> Self:
@@ -140,7 +148,7 @@ class PairwiseOptions(Options):
         for part in (self.strategy, self.weight):
             if isinstance(part, GradedOptions):
                 reasons += part.refuse(facts)
-        return reasons
+        return reasons + (self.debias.refuse(facts) if self.debias else [])
 
     def advise(self, facts: LogFacts) -> list[str]:
         """What works on such a log but may not be what is meant; the rows are built."""
@@ -163,22 +171,9 @@ class PairwiseOptions(Options):
         return most if cap is None else np.minimum(most, cap)
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """T pairs. request: index of the request; pos, neg: candidate indices (int64); weight,
-    probability, margin: float64 (margin NaN without scores); source: int8 into SOURCES."""
-
-    request: np.ndarray
-    pos: np.ndarray
-    neg: np.ndarray
-    weight: np.ndarray
-    probability: np.ndarray
-    source: np.ndarray
-    margin: np.ndarray
-    counts: dict[str, int]
-
-
-def pairwise(lists: Lists, options: PairwiseOptions, seed: int, epoch: int = 0) -> Pairs:
+def pairwise(
+    lists: Lists, options: PairwiseOptions, seed: int, epoch: int = 0, side: Side | None = None
+) -> Pairs:
     """The pairs of every request, ordered by request, pos, neg; key (pos, neg)."""
     assert options.allow_exposed is not None, "resolve with for_student first"
     is_eligible = ~lists.responded
@@ -206,7 +201,13 @@ def pairwise(lists: Lists, options: PairwiseOptions, seed: int, epoch: int = 0) 
     }
     source = pair_source(field, options.strategy, kept.neg)
     margin = gap(lists.score, kept.pos, kept.neg)
-    return Pairs(kept.request, kept.pos, kept.neg, weight, kept.probability, source, margin, counts)
+    pairs = Pairs(
+        kept.request, kept.pos, kept.neg, weight, kept.probability, source, margin, counts
+    )
+    if options.debias is None:
+        return pairs
+    assert side is not None
+    return debiased(pairs, pairs.pos, lists, options.debias, side, lots)
 
 
 def num_distinct(ascending: np.ndarray) -> int:

@@ -6,7 +6,6 @@ Lists in; indices, weights and probabilities out, ordered by request, then place
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
@@ -15,9 +14,13 @@ from pydantic import Field, field_validator, model_validator
 
 from rankdistill.config import Options
 from rankdistill.lists.batch import PRERANKED, RECALLED, Lists
+from rankdistill.samples.debias import DebiasOptions, debiased
 from rankdistill.samples.facts import SOURCE_CODE, LogFacts, Student, allows_exposed
 from rankdistill.samples.lots import Lots, draw_uniform
+from rankdistill.samples.options import Need
 from rankdistill.samples.positives import PositiveOptions, positive_mask, tail_mask
+from rankdistill.samples.rows import Points
+from rankdistill.samples.side import Side
 from rankdistill.samples.weights import InverseWeight, Weight, normalised, position_weight
 
 
@@ -85,6 +88,11 @@ class PointwiseOptions(PositiveOptions):
     tail: float = Field(default=0.75, gt=0, le=1)
     allow_exposed: bool | None = None
     weight: Weight = InverseWeight()
+    debias: DebiasOptions | None = None
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset() if self.debias is None else frozenset({"catalogue"})
 
     @model_validator(mode="after")
     def _combination_works(self) -> Self:
@@ -110,7 +118,7 @@ class PointwiseOptions(PositiveOptions):
         reasons = self.refuse_positives(facts)
         if isinstance(self.negatives, BandNegatives) and not facts.has_rank:
             reasons.append("negatives bands needs a teacher rank or score; none is mapped")
-        return reasons
+        return reasons + (self.debias.refuse(facts) if self.debias else [])
 
     def advise(self, facts: LogFacts) -> list[str]:
         """What works on such a log but may not be what is meant; the rows are built."""
@@ -137,21 +145,9 @@ class PointwiseOptions(PositiveOptions):
         return lengths
 
 
-@dataclass(frozen=True)
-class Points:
-    """T candidates. request: index of the request; item: candidate index (int64); label 1 or 0
-    (float32); weight, probability: float64; source: int8 into SOURCES."""
-
-    request: np.ndarray
-    item: np.ndarray
-    label: np.ndarray
-    weight: np.ndarray
-    probability: np.ndarray
-    source: np.ndarray
-    counts: dict[str, int]
-
-
-def pointwise(lists: Lists, options: PointwiseOptions, seed: int, epoch: int = 0) -> Points:
+def pointwise(
+    lists: Lists, options: PointwiseOptions, seed: int, epoch: int = 0, side: Side | None = None
+) -> Points:
     """The positives and drawn negatives of every request; key is the candidate."""
     assert options.allow_exposed is not None, "resolve with for_student first"
     is_positive, positive_source = positive_mask(lists, options)
@@ -182,15 +178,20 @@ def pointwise(lists: Lists, options: PointwiseOptions, seed: int, epoch: int = 0
         "requests_without_positive": int((np.diff(bounds) == 0).sum()),
         "negatives_missing": num_missing,
     }
-    return Points(
+    label = (order < len(positives)).astype(np.float32)
+    points = Points(
         np.repeat(np.arange(lists.num_requests), num_rows),
         item,
-        (order < len(positives)).astype(np.float32),
+        label,
         np.concatenate([weight, np.ones(len(negatives))])[order],
         np.concatenate([ones, probability])[order],
         source[order],
         counts,
     )
+    if options.debias is None:
+        return points
+    assert side is not None
+    return debiased(points, np.where(label > 0, item, -1), lists, options.debias, side, lots)
 
 
 def eligible_items(

@@ -10,16 +10,16 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from rankdistill.config import Options
 from rankdistill.lists.batch import Lists
 from rankdistill.samples.facts import SOURCE_CODE, LogFacts
+from rankdistill.samples.options import SampleOptions
 
 PositiveRule = Literal["rank", "feedback", "exposed"]
 # In this order: a row's source is the first rule that applies.
 POSITIVE_SOURCES = {"rank": "top_k", "feedback": "feedback", "exposed": "exposed"}
 
 
-class PositiveOptions(Options):
+class PositiveOptions(SampleOptions):
     """positives: one rule or several (union); top_k: the highest teacher rank of `rank`."""
 
     positives: PositiveRule | tuple[PositiveRule, ...] = "rank"

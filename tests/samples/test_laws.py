@@ -6,9 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from rankdistill.catalogue.history import Keys
+from rankdistill.catalogue.items import Catalogue
 from rankdistill.contract import arrow_schema, table_contract
 from rankdistill.samples.catalogue import SAMPLERS
-from rankdistill.samples.facts import SOURCES
+from rankdistill.samples.facts import SOURCES, LogFacts
+from rankdistill.samples.negative_options import NegativesOptions, laws
+from rankdistill.samples.side import Side
 from tests.builders import make_lists, ranked_list
 from tests.samples.logs import many_requests
 
@@ -48,7 +52,19 @@ CASES = [
     *(("pointwise", {"negatives": negatives}) for negatives in NEGATIVES),
     ("pointwise", {"positives": ["rank", "feedback", "exposed"], "gap": "keep", "top_k": 3}),
     ("pointwise", {"weight": {"kind": "log2", "normalise": "mean"}}),
+    ("pointwise", {"debias": {"count_of": "click", "t": 0.005, "most": 3}}),
+    ("pairwise", {"debias": {"count_of": "click", "t": 0.005, "store": "weight"}}),
+    *(("negatives", {"per": per, "num": 6, "top_k": 3}) for per in ("request", "positive")),
+    ("negatives", {"mix": {"uniform": 0.5, "popular": 0.5}, "num": 9}),
 ]
+FACTS = LogFacts(
+    has_score=True,
+    has_rank=True,
+    ranks_sampled=False,
+    has_feedback=True,
+    has_exposure=True,
+    feedback=("click",),
+)
 every_case = pytest.mark.parametrize(("table", "settings"), CASES)
 LISTS = many_requests(120)
 
@@ -57,11 +73,23 @@ def test_the_cases_cover_every_sampler():
     assert {table for table, _ in CASES} == set(SAMPLERS)
 
 
+def side_of(lists, options, seed):
+    """Items 0 to 199, counted alike, and no history."""
+    if not options.needs:
+        return Side()
+    catalogue = Catalogue.make(pa.array(range(200)), {"click": np.arange(200)})
+    nobody = Keys(np.zeros(lists.num_requests + 1, np.int64), np.zeros(0, np.uint64))
+    drawn = laws(options, catalogue, seed) if isinstance(options, NegativesOptions) else {}
+    return Side(catalogue, drawn, history=nobody)
+
+
 def build(table, settings, lists=LISTS, *, student="prerank", seed=1, epoch=0):
     sampler = SAMPLERS[table]
     options = sampler.options(**settings).for_student(student)
-    rows = sampler.draw(lists, options, seed, epoch)
-    return sampler.gather(lists, rows), rows
+    options = options.for_log(FACTS) if table == "negatives" else options
+    side = side_of(lists, options, seed)
+    rows = sampler.draw(lists, options, seed, side, epoch)
+    return sampler.gather(lists, rows, side), rows
 
 
 def sorted_rows(table, batches):
@@ -92,9 +120,10 @@ def test_the_key_is_unique_and_rows_stand_in_request_order(table, settings):
 @every_case
 def test_no_row_crosses_a_request(table, settings):
     _, rows = build(table, settings)
-    of_row = {"pointwise": ("item",), "pairwise": ("pos", "neg"), "listwise": ()}[table]
-    for name in of_row:
-        assert (LISTS.request[getattr(rows, name)] == rows.request).all()
+    of_row = {"pointwise": ("item",), "pairwise": ("pos", "neg"), "negatives": ("pos", "item")}
+    for name in of_row.get(table, ()):
+        item = getattr(rows, name)
+        assert (LISTS.request[item[item >= 0]] == rows.request[item >= 0]).all()
     if table == "listwise":
         in_list = np.repeat(rows.request, np.diff(rows.offsets))
         assert (LISTS.request[rows.item] == in_list).all()
@@ -139,7 +168,8 @@ def test_poor_lists_give_rows_of_their_own_or_are_counted(table, settings, kind)
 @every_case
 def test_weights_are_finite_and_positive_and_sources_known(table, settings):
     _, rows = build(table, settings)
-    assert (np.isfinite(rows.weight) & (rows.weight > 0)).all()
+    if table != "negatives":  # they have none: a trainer weighs them
+        assert (np.isfinite(rows.weight) & (rows.weight > 0)).all()
     assert (rows.probability > 0).all()
     assert (rows.source >= 0).all() and (rows.source < len(SOURCES)).all()
 
@@ -150,12 +180,20 @@ def test_a_recall_student_gets_no_exposed_and_nobody_a_responded_negative(table,
         _, rows = build(table, settings, student=student)
         if table == "listwise":
             continue
-        negative = rows.neg if table == "pairwise" else rows.item[rows.label == 0]
+        negative = {
+            "pairwise": lambda rows: rows.neg,
+            "pointwise": lambda rows: rows.item[rows.label == 0],
+            "negatives": lambda rows: rows.item[rows.item >= 0],
+        }[table](rows)
         assert not LISTS.responded[negative].any()
         assert student == "prerank" or not LISTS.exposed[negative].any()
 
 
-@every_case
+@pytest.mark.parametrize(
+    ("table", "settings"),
+    # What is drawn from a catalogue goes by the hash of the id.
+    [case for case in CASES if case[0] != "negatives" and "debias" not in case[1]],
+)
 def test_item_ids_as_strings_give_the_same_rows(table, settings):
     items = LISTS.candidates.column("item_id")
     texts = pa.array([f"v{item:03d}" for item in items.to_pylist()])
