@@ -16,7 +16,9 @@ from rankdistill.day_state import (
     left_behind,
     refuse_partial,
     up_to_date,
+    with_followers,
 )
+from rankdistill.derive import HIDDEN, Windows, derive
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.engines.query import Engine
 from rankdistill.errors import UserError, UserErrors
@@ -28,6 +30,7 @@ from rankdistill.settings import Settings
 from rankdistill.store.builds import Build, BuildInfo, DayFacts
 from rankdistill.store.dataset import DataSet, Staging
 from rankdistill.store.parts import Part
+from rankdistill.store.staging import discard
 
 Notify = Callable[..., None]
 
@@ -79,7 +82,8 @@ def build(
             if ready and not rest:
                 counts = {dt: dict(current.days[dt].counts.get("counts", {})) for dt in ready}
                 return BuildResult(current, False, {}, counts)
-            if ready:
+            rest = with_followers(rest, ready, current)
+            if ready := sorted(set(ready) - rest):
                 prepared = prepare(settings, engine, Asked(frozenset(rest)))
                 notify("up_to_date", days=ready)
         return _build(prepared, engine, data_set, force, notify)
@@ -124,9 +128,13 @@ def _publish(
     check_conservation(prepared, tally, num_rows)
     warnings = judge_door(prepared, tally) + advice(prepared)
     parts += reject_parts(recipe, sample)
+    staged = [Part(**part) for part in parts]
+    derived = derive(prepared, engine, data_set, staging, staged, notify)
+    tally.add(derived.tally)
+    made = tuple(p for p in staged if p.table not in HIDDEN) + tuple(derived.parts)
     # A day whose files hold no usable row (any more) is replaced, too: by nothing.
-    dts = {part["dt"] for part in parts} | set(prepared.files_by_day or ())
-    facts = day_facts(prepared, tally, dts)
+    dts = {part.dt for part in made} | set(prepared.files_by_day or ())
+    facts = day_facts(prepared, tally, dts, derived.windows)
     if not force:
         refuse_partial(prepared, facts, staging.base)
     warnings += judge_grades(summed(tally.by_dt))
@@ -137,14 +145,16 @@ def _publish(
         input_fingerprint=prepared.fingerprint,
         code_version=__version__,
     )
-    notify("publishing", parts=len(parts))
-    made = tuple(Part(**part) for part in parts)
+    discard(staging.root, derived.hidden)
+    notify("publishing", parts=len(made))
     published = data_set.publish(staging, made, recipe.schemas, facts, info)
     by_dt = {dt: dict(counts) for dt, counts in tally.by_dt.items()}
     return BuildResult(published, True, dict(tally.door), by_dt, tuple(warnings), made)
 
 
-def day_facts(prepared: Prepared, tally: Tally, dts: set[str]) -> dict[str, DayFacts]:
+def day_facts(
+    prepared: Prepared, tally: Tally, dts: set[str], windows: Windows
+) -> dict[str, DayFacts]:
     """What `builds` keeps of each day: enough to tell whether it is up to date."""
     refuse_empty(tally)
     return {
@@ -156,6 +166,7 @@ def day_facts(prepared: Prepared, tally: Tally, dts: set[str]) -> dict[str, DayF
                 "files": [file.place for file in day_files(prepared, dt)],
                 "counts": dict(tally.by_dt.get(dt, {})),
                 "door": dict(tally.door),
+                "window": dict(windows.get(dt, {})),
                 "log": {
                     "teacher_order": prepared.mapping.options.teacher_order,
                     "score_kind": prepared.mapping.options.score_kind,

@@ -26,6 +26,7 @@ CODES = {
     "E0205": "A column has changed its type since the data set was made.",
     "E0206": "The data set has no such build, table, column or version.",
     "E0207": "A dt would be replaced by a build that has read only a part of its input.",
+    "E0208": "Days that the draws of a day look into are not in the data set.",
     "E0301": "Teacher scores are null, NaN or infinite; the rows were set aside.",
     "E0303": "Ranks or positions are below the stated rank_base.",
     "E0304": "A column of the log has a type that its place in the mapping does not take.",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from rankdistill.errors import PlaceError
 from rankdistill.log.files import LogFile, fingerprint
 from rankdistill.prepare import Prepared
-from rankdistill.store.builds import Build, DayFacts
+from rankdistill.store.builds import Build, Day, DayFacts
 
 
 def up_to_date(prepared: Prepared, current: Build) -> list[str]:
@@ -18,8 +18,8 @@ def up_to_date(prepared: Prepared, current: Build) -> list[str]:
     """
     known = prepared.files_by_day
     if known is not None:
-        return [dt for dt in sorted(known) if _is_same(prepared, dt, current.days.get(dt))]
-    same = [dt for dt, day in current.days.items() if _is_same(prepared, dt, day)]
+        return [dt for dt in sorted(known) if _is_same(prepared, dt, current)]
+    same = [dt for dt in current.days if _is_same(prepared, dt, current)]
     if prepared.days.asked.only is not None:
         wanted = sorted(prepared.days.asked.only)
         return wanted if set(wanted) <= set(same) else []
@@ -27,11 +27,28 @@ def up_to_date(prepared: Prepared, current: Build) -> list[str]:
     return [dt for dt in same if current.days[dt].counts.get("asked") == asked]
 
 
-def _is_same(prepared: Prepared, dt: str, day: DayFacts | None) -> bool:
+def _is_same(prepared: Prepared, dt: str, current: Build) -> bool:
+    day = current.days.get(dt)
     if day is None:
         return False
     same_input = day.fingerprint == day_fingerprint(prepared, dt)
-    return same_input and day.config_hash == prepared.config_hash
+    return same_input and day.config_hash == prepared.config_hash and is_window_same(day, current)
+
+
+def with_followers(rest: set[str], ready: list[str], current: Build) -> set[str]:
+    """`rest`, and the days of `ready` that looked into one of them, or into one that did."""
+    rest = set(rest)
+    windows = {dt: set(current.days[dt].counts.get("window", ())) - {dt} for dt in ready}
+    while more := {dt for dt in ready if dt not in rest and windows[dt] & rest}:
+        rest |= more
+    return rest
+
+
+def is_window_same(day: Day, current: Build) -> bool:
+    """Whether the days that the draws of `day` looked into are still as they were."""
+    now = {dt: other.build for dt, other in current.days.items()}
+    window: dict[str, int | None] = day.counts.get("window", {})
+    return all(now.get(dt) == (day.build if n == 0 else n) for dt, n in window.items())
 
 
 def day_files(prepared: Prepared, dt: str) -> list[LogFile]:

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rankdistill.catalogue.counts import ItemCounts, counted
+from rankdistill.catalogue.history import responses_table
 from rankdistill.engines.query import Row
 from rankdistill.lists.batch import Lists
 from rankdistill.lists.group import Grouped
@@ -24,18 +26,22 @@ from rankdistill.log.door import Admitted, admit
 from rankdistill.log.mapping import Mapping as LogMapping
 from rankdistill.log.rejects import RejectSample
 from rankdistill.samples.catalogue import SAMPLERS
+from rankdistill.samples.positives import PositiveOptions, positive_mask
 from rankdistill.store.parts import PartWriter
 
 # Raised with every change of the door or a kernel that changes rows.
 KERNEL_VERSION = 1
+# Item counts of single tasks: staged, added up into `items`, and gone with the build.
+COUNTED = "_counted"
 
 
 @dataclass(frozen=True)
 class Recipe:
     """All that a task needs to know. Plain data: it travels to Spark's workers.
 
-    kinds: the resolved options of each configured sample kind; repeated: request keys of a
-    lists log that occur in several rows; schemas: the Arrow schema of each table.
+    kinds: the resolved options of each sample kind drawn here; repeated: request keys of a
+    lists log that occur in several rows; schemas: the Arrow schema of each table; positives:
+    the rule by which items are counted as positives, None where items are not counted.
     """
 
     mapping: LogMapping
@@ -47,6 +53,7 @@ class Recipe:
     schemas: Mapping[str, pa.Schema]
     repeated: tuple[int, ...] = ()
     write_lists: bool = True
+    positives: PositiveOptions | None = None
 
 
 @dataclass
@@ -82,6 +89,7 @@ def work(recipe: Recipe, batches: Iterable[Grouped], task: str) -> Iterator[Row]
     A row has a `kind` (part, tally, rejects) and a JSON `value`.
     """
     tally, sample = Tally(), RejectSample()
+    items: dict[str, ItemCounts] = {}
     with PartWriter(recipe.root, recipe.build_id, task, schemas=recipe.schemas) as writer:
         for grouped in batches:
             admitted = admit(grouped, recipe.mapping, recipe.days, recipe.repeated)
@@ -91,6 +99,11 @@ def work(recipe: Recipe, batches: Iterable[Grouped], task: str) -> Iterator[Row]
             for dt, lists in by_day(admitted):
                 counts = tally.by_dt.setdefault(dt, Counter())
                 write_day(recipe, dt, lists, writer, counts)
+                if recipe.positives is not None:
+                    is_positive, _ = positive_mask(lists, recipe.positives)
+                    items.setdefault(dt, ItemCounts()).add(counted(lists, is_positive))
+        for dt, found in items.items():
+            writer.write(COUNTED, dt, found.total(recipe.mapping.feedback_names))
         parts = writer.close()
     for part in parts:
         yield {"kind": "part", "value": json.dumps(part.as_dict())}
@@ -136,6 +149,8 @@ def write_day(
     """The lists of one day and the samples of every configured kind."""
     if recipe.write_lists:
         writer.write("lists", dt, lists.rows())
+    if "responses" in recipe.schemas:
+        writer.write("responses", dt, responses_table(lists))
     for kind, of, drawn in draw_day(recipe, lists, counts):
         writer.write(kind, dt, SAMPLERS[kind].gather(of, drawn))
 

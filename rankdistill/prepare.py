@@ -13,8 +13,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rankdistill.catalogue.counts import items_schema
+from rankdistill.catalogue.history import responses_schema
+from rankdistill.catalogue.listed import Listed, bind_listed
+from rankdistill.catalogue.options import CatalogueOptions
 from rankdistill.engines.query import Engine, Query, identity, query_of
 from rankdistill.errors import ConfigError, InputError, UserError, UserErrors
+from rankdistill.lists.batch import Lists
 from rankdistill.lists.group import Grouped
 from rankdistill.log.bind import bind
 from rankdistill.log.canonical import evaluate, knows_exposure
@@ -25,8 +30,9 @@ from rankdistill.log.mapping import Mapping, raw_schema
 from rankdistill.log.rejects import SCHEMA as REJECTS
 from rankdistill.log.source import StageConstant
 from rankdistill.one_pass import KERNEL_VERSION, Recipe
-from rankdistill.samples.catalogue import SAMPLERS
 from rankdistill.samples.facts import LogFacts
+from rankdistill.samples.gather import sample_schema
+from rankdistill.samples.positives import PositiveOptions
 from rankdistill.settings import Settings
 
 MAX_REPEATED = 1_000_000
@@ -45,6 +51,8 @@ class Prepared:
     query: Query
     schemas: dict[str, pa.Schema]
     facts: LogFacts
+    catalogue: CatalogueOptions | None = None
+    listed: tuple[Opened, Listed] | None = None
 
     def recipe(self, root: str, build_id: str, repeated: tuple[int, ...] = ()) -> Recipe:
         # Files of days that were not asked for are not read; then no row need be asked again.
@@ -53,13 +61,19 @@ class Prepared:
             self.mapping,
             replace(self.days, asked=Asked()) if pruned else self.days,
             self.settings.seed,
-            self.kinds,
+            self.kinds_of(1),
             root,
             build_id,
             self.schemas,
             repeated,
             self.settings.samples.lists,
+            positives_of(self.kinds) if self.catalogue else None,
         )
+
+    def kinds_of(self, number: int) -> dict[str, Any]:
+        """The kinds drawn in pass 1, from a request alone, or in pass 2, with more beside it."""
+        second = number == 2
+        return {kind: chosen for kind, chosen in self.kinds.items() if bool(chosen.needs) == second}
 
     @property
     def config_hash(self) -> str:
@@ -112,8 +126,20 @@ def prepare(settings: Settings, engine: Engine, asked: Asked | None = None) -> P
         raise settings.placed(UserErrors(faults))
     log = of_days(log, mapping, days)
     query = query_of(mapping, log, feedback, dt_is_partition=days.is_partition(mapping))
-    schemas = table_schemas(mapping, days, kinds, log, feedback, write_lists=settings.samples.lists)
-    return Prepared(settings, log, feedback, mapping, days, kinds, query, schemas, facts)
+    raw = raw_schema(mapping, log.schema, feedback.schema if feedback else None)
+    lists = no_lists(mapping, days, raw)
+    catalogue = settings.catalogue
+    if catalogue is None and any("catalogue" in chosen.needs for chosen in kinds.values()):
+        catalogue = CatalogueOptions()
+    schemas = table_schemas(lists, kinds, catalogue, write_lists=settings.samples.lists)
+    listed = None
+    if catalogue is not None and catalogue.items is not None:
+        opened = engine.open(catalogue.items)
+        item_id = lists.candidates.schema.field("item_id").type
+        listed = opened, bind_listed(catalogue.items, opened.schema, item_id)
+    return Prepared(
+        settings, log, feedback, mapping, days, kinds, query, schemas, facts, catalogue, listed
+    )
 
 
 def day_partition(log: Opened, mapping: Mapping, days: Days) -> str | None:
@@ -163,26 +189,31 @@ def facts_of(mapping: Mapping) -> LogFacts:
     )
 
 
-def table_schemas(
-    mapping: Mapping,
-    days: Days,
-    kinds: dict[str, Any],
-    log: Opened,
-    feedback: Opened | None,
-    *,
-    write_lists: bool,
-) -> dict[str, pa.Schema]:
-    """The Arrow schema of every table, from an empty batch sent through the real code."""
-    raw = raw_schema(mapping, log.schema, feedback.schema if feedback else None)
+def positives_of(kinds: dict[str, Any]) -> PositiveOptions:
+    """What counts as a positive of the data set: as the first kind that has a rule says."""
+    ruled = [chosen for chosen in kinds.values() if isinstance(chosen, PositiveOptions)]
+    return ruled[0] if ruled else PositiveOptions()
+
+
+def no_lists(mapping: Mapping, days: Days, raw: pa.Schema) -> Lists:
+    """Lists without a request, from an empty batch sent through the real door."""
     empty = pa.RecordBatch.from_arrays([pa.array([], field.type) for field in raw], schema=raw)
-    lists = admit(Grouped(empty, np.zeros(1, dtype=np.int64)), mapping, days).lists
+    return admit(Grouped(empty, np.zeros(1, dtype=np.int64)), mapping, days).lists
+
+
+def table_schemas(
+    lists: Lists, kinds: dict[str, Any], catalogue: CatalogueOptions | None, *, write_lists: bool
+) -> dict[str, pa.Schema]:
+    """The Arrow schema of every table; lists: of the build, none are needed."""
     schemas = {"rejects": REJECTS}
     if write_lists:
         schemas["lists"] = lists.rows().schema
-    for kind, options in kinds.items():
-        sampler = SAMPLERS[kind]
-        schemas[kind] = sampler.gather(lists, sampler.draw(lists, options, 0)).schema
-    return schemas
+    if catalogue is not None:
+        item_id = lists.candidates.schema.field("item_id").type
+        schemas["items"] = items_schema(item_id, lists.feedback)
+    if any(chosen.needs & {"history", "future"} for chosen in kinds.values()):
+        schemas["responses"] = responses_schema(lists)
+    return schemas | {kind: sample_schema(kind, lists) for kind in kinds}
 
 
 def repeated_requests(prepared: Prepared, engine: Engine) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr
 
+from rankdistill.catalogue.options import CatalogueOptions
 from rankdistill.config import Options, config_hash, load
 from rankdistill.document import Document, apply_overrides, read_file
 from rankdistill.engines.duckdb_options import DuckDbOptions
@@ -18,6 +19,7 @@ from rankdistill.log.days import DtOptions, SplitOptions
 from rankdistill.log.presets import PRESETS
 from rankdistill.log.source import LogOptions
 from rankdistill.samples.listwise import ListwiseOptions
+from rankdistill.samples.negative_options import NegativesOptions
 from rankdistill.samples.pairwise import PairwiseOptions
 from rankdistill.samples.pointwise import PointwiseOptions
 
@@ -31,13 +33,14 @@ class Samples(Options):
     pointwise: PointwiseOptions | None = None
     pairwise: PairwiseOptions | None = None
     listwise: ListwiseOptions | None = None
+    negatives: NegativesOptions | None = None
 
     def kinds(self) -> dict[str, Any]:
         """{kind: its options}, of the configured kinds."""
         return {name: value for name in SAMPLE_KINDS if (value := getattr(self, name)) is not None}
 
 
-SAMPLE_KINDS = ("pointwise", "pairwise", "listwise")
+SAMPLE_KINDS = ("pointwise", "pairwise", "listwise", "negatives")
 
 
 class Settings(Options):
@@ -52,6 +55,9 @@ class Settings(Options):
     log: LogOptions
     dt: DtOptions = DtOptions()
     split: SplitOptions = SplitOptions()
+    catalogue: CatalogueOptions | None = Field(
+        None, description="count items by day; by default where a sample kind needs it"
+    )
     samples: Samples = Samples()
 
     _document: Document | None = PrivateAttr(None)

@@ -7,12 +7,13 @@ however that ends.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -21,6 +22,7 @@ from uuid import uuid4
 from rankdistill.store.builds import TABLE as BUILDS
 from rankdistill.store.builds import Build
 from rankdistill.store.files import FILE_MODE, make_dirs, sync
+from rankdistill.store.parts import Part
 
 FOLDER = "_staging"
 MARKER = "rankdistill"  # the file that says that a folder without builds is ours
@@ -85,6 +87,15 @@ def begin(root: Path, base: Build | None, heads: Mapping[str, int]) -> Staging:
     draft.rename(draft.with_name(f"{build_id}.json"))  # appears locked, never unlocked
     sync(root / FOLDER)
     return Staging(build_id, root, base, heads, lock)
+
+
+def discard(root: Path, parts: Iterable[Part]) -> None:
+    """Remove parts of a build under way, and the folders that held nothing else."""
+    for path in [root / part.table / part.path for part in parts]:
+        path.unlink(missing_ok=True)
+        for folder in (path.parent, path.parent.parent, root / path.relative_to(root).parts[0]):
+            with contextlib.suppress(OSError):  # not empty
+                folder.rmdir()
 
 
 def records(root: Path) -> list[Record]:

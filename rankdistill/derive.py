@@ -1,0 +1,220 @@
+"""What a build makes of its own lists once they are staged: `items`, then the second pass.
+
+Days look into earlier days, of this build or of the one it started from, never into later
+ones but where a guard asks for them.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from rankdistill.catalogue.listed import Listed, listed_counts
+from rankdistill.catalogue.options import days_around, num_days
+from rankdistill.engines.query import Engine, Query, Row
+from rankdistill.errors import PlaceError
+from rankdistill.lists.group import Grouped
+from rankdistill.log.days import duration
+from rankdistill.one_pass import COUNTED, Tally
+from rankdistill.own_tables import Target, add_up
+from rankdistill.prepare import Prepared
+from rankdistill.second_pass import Redraw, SideFiles, redraw
+from rankdistill.store.builds import Build
+from rankdistill.store.dataset import DataSet
+from rankdistill.store.parts import Part
+from rankdistill.store.staging import Staging
+
+# The catalogue of each day, and the item table: staged for the tasks, gone with the build.
+CATALOGUE, LISTED = "_catalogue", "_listed"
+HIDDEN = (COUNTED, CATALOGUE, LISTED)
+
+Windows = Mapping[str, Mapping[str, int | None]]
+
+
+@dataclass
+class Tables:
+    """Files of a table by day: of this build where it made the day, else of its base."""
+
+    data_set: DataSet
+    base: Build | None
+    made: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+
+    def add(self, parts: Iterable[Part]) -> None:
+        for part in parts:
+            file = str(self.data_set.root / part.table / part.path)
+            self.made.setdefault(part.table, {}).setdefault(part.dt, []).append(file)
+
+    def days(self, table: str) -> dict[str, list[str]]:
+        """dt -> files; a day that this build made without a row of the table has none."""
+        found: dict[str, list[str]] = {dt: [] for dt in self.made.get("lists", {})}
+        for dt, day in (self.base.days if self.base else {}).items():
+            if dt not in found and table in day.tables:
+                found[dt] = self.data_set.files(table, self.base, dt)
+        return {**found, **self.made.get(table, {})}
+
+
+@dataclass(frozen=True)
+class Derived:
+    """parts: of visible tables; hidden: of the others; windows: dt -> day it looked into -> the
+    build that had made that day (0: this one; None: no such day)."""
+
+    parts: list[Part]
+    hidden: list[Part]
+    tally: Tally
+    windows: Windows
+
+
+def derive(
+    prepared: Prepared,
+    engine: Engine,
+    data_set: DataSet,
+    staging: Staging,
+    parts: Sequence[Part],
+    notify: Callable[..., None],
+) -> Derived:
+    """Everything of the build that comes from its own staged parts."""
+    target = Target(str(staging.root), staging.build_id, prepared.schemas)
+    tables = Tables(data_set, staging.base)
+    tables.add(parts)
+    if prepared.catalogue is None:
+        return Derived([], [], Tally(), {})
+    counts = counts_schema(prepared)
+    items = [
+        part
+        for dt, files in sorted(tables.made.get(COUNTED, {}).items())
+        for part in add_up(engine, target, "items", dt, files, counts)
+    ]
+    tables.add(items)
+    hidden = [part for part in parts if part.table == COUNTED]
+    kinds = prepared.kinds_of(2)
+    if not kinds:
+        return Derived(items, hidden, Tally(), {})
+
+    days = {dt: _looked_into(prepared, dt, kinds) for dt in tables.made.get("lists", {})}
+    if not prepared.catalogue.allow_short_history:
+        _refuse_short(days, tables)
+    listed = _listed(prepared, engine, target, counts)
+    tables.add(listed)
+    looked: dict[str, SideFiles] = {}
+    for dt, around in days.items():
+        files = [f for day in around.items for f in tables.days("items").get(day, ())]
+        files += tables.made.get(LISTED, {}).get(LISTED, [])
+        made = add_up(engine, target, CATALOGUE, dt, files, counts) if files else []
+        hidden += made
+        responses = [f for day in around.responses for f in tables.days("responses").get(day, ())]
+        catalogue = [str(data_set.root / CATALOGUE / part.path) for part in made]
+        looked[dt] = SideFiles(tuple(catalogue), tuple(responses))
+    notify("drawing", kinds=list(kinds), days=len(days))
+    drawn, tally = redraw(
+        engine,
+        _recipe(prepared, target, kinds, counts, looked),
+        [(dt, file) for dt, files in tables.made["lists"].items() for file in files],
+        lambda done: None,
+    )
+    made_parts = items + [Part(**part) for part in drawn]
+    return Derived(made_parts, hidden + listed, tally, _windows(days, staging.base, tables))
+
+
+def counts_schema(prepared: Prepared) -> pa.Schema:
+    """The columns of `items` without dt."""
+    schema = prepared.schemas["items"]
+    return schema.remove(schema.get_field_index("dt"))
+
+
+@dataclass(frozen=True)
+class Around:
+    """The days that the draws of one day look into."""
+
+    items: tuple[str, ...]
+    responses: tuple[str, ...]
+
+
+def _looked_into(prepared: Prepared, dt: str, kinds: Mapping[str, Any]) -> Around:
+    options = prepared.catalogue
+    assert options is not None
+    needs = frozenset().union(*(chosen.needs for chosen in kinds.values()))
+    items = days_around(dt, num_days(options.window), 0, own=options.own_day)
+    before, after = _windows_of(kinds)
+    responses = days_around(dt, before, after, own=True) if needs & {"history", "future"} else []
+    return Around(tuple(items) if "catalogue" in needs else (), tuple(responses))
+
+
+def _windows_of(kinds: Mapping[str, Any]) -> tuple[int, int]:
+    """(days before, days after) that the guards of responses reach."""
+    before = [num_days(k.history_window) for k in kinds.values() if "history" in k.needs]
+    after = [num_days(k.future_window) for k in kinds.values() if "future" in k.needs]
+    return max(before, default=0), max(after, default=0)
+
+
+def _refuse_short(days: Mapping[str, Around], tables: Tables) -> None:
+    """PlaceError E0208 where a day that the draws look into is not in the data set."""
+    known = set(tables.days("items"))
+    for dt, around in sorted(days.items()):
+        lost = sorted({*around.items, *around.responses} - known)
+        if lost:
+            raise PlaceError(
+                "E0208",
+                f"the draws of {dt} look into {len(lost):,} days that are not in the data set",
+                found=", ".join(lost[:3]) + (", ..." if len(lost) > 3 else ""),
+                help="build those days first, shorten catalogue.window and history_window, or "
+                "--set catalogue.allow_short_history=true",
+            )
+
+
+def _listed(prepared: Prepared, engine: Engine, target: Target, counts: pa.Schema) -> list[Part]:
+    """The configured item table as staged counts of 0."""
+    if prepared.listed is None:
+        return []
+    opened, listed = prepared.listed
+    query = Query(opened, listed.paths, (), (), ())
+    work = functools.partial(_write_listed, target, listed, counts)
+    return [Part(**json.loads(row["value"])) for row in engine.run(query, work, lambda done: None)]
+
+
+def _write_listed(
+    target: Target, listed: Listed, counts: pa.Schema, batches: Iterable[Grouped], task: str
+) -> Iterator[Row]:
+    with target.writer(task) as writer:
+        for grouped in batches:
+            writer.write(LISTED, LISTED, listed_counts(listed, grouped.rows, counts))
+        for part in writer.close():
+            yield {"kind": "part", "value": json.dumps(part.as_dict())}
+
+
+def _recipe(
+    prepared: Prepared,
+    target: Target,
+    kinds: dict[str, Any],
+    counts: pa.Schema,
+    files: dict[str, SideFiles],
+) -> Redraw:
+    history = {duration(k.history_window) for k in kinds.values() if "history" in k.needs}
+    future = {duration(k.future_window) for k in kinds.values() if "future" in k.needs}
+    assert len(history) <= 1, history
+    assert len(future) <= 1, future
+    return Redraw(
+        target,
+        kinds,
+        prepared.settings.seed,
+        prepared.mapping.options.teacher_order,
+        prepared.mapping.feedback_names,
+        prepared.mapping.response,
+        counts,
+        next(iter(history), None),
+        next(iter(future), None),
+        files,
+    )
+
+
+def _windows(days: Mapping[str, Around], base: Build | None, tables: Tables) -> Windows:
+    builds: dict[str, int | None] = {dt: d.build for dt, d in (base.days if base else {}).items()}
+    builds |= dict.fromkeys(tables.made.get("lists", {}), 0)
+    return {
+        dt: {day: builds.get(day) for day in sorted({*around.items, *around.responses})}
+        for dt, around in days.items()
+    }

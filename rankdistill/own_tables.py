@@ -1,0 +1,67 @@
+"""Tables that a build makes from tables of its own: what an engine sums up for it.
+
+Their rows are read back from staged parts, so nothing here knows the log.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from rankdistill.catalogue.counts import segment_totals
+from rankdistill.engines.query import Engine, Query, Row
+from rankdistill.lists.group import Grouped
+from rankdistill.log.files import LogFile, Opened
+from rankdistill.log.source import TableSource
+from rankdistill.store.parts import Part, PartWriter
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a task writes: PartWriter's arguments but for the task's name. Plain data."""
+
+    root: str
+    build_id: str
+    schemas: Mapping[str, pa.Schema]
+
+    def writer(self, task: str) -> PartWriter:
+        return PartWriter(self.root, self.build_id, task, schemas=self.schemas)
+
+
+def own_source(files: Sequence[str], schema: pa.Schema) -> Opened:
+    """Parquet files of our own as a source; schema: the columns to read."""
+    stats = [(file, Path(file).stat()) for file in files]
+    logged = tuple(LogFile(f, s.st_size, s.st_mtime_ns, (), None) for f, s in stats)
+    return Opened(TableSource(path=list(files)), logged, schema)
+
+
+def add_up(
+    engine: Engine, target: Target, table: str, dt: str, files: Sequence[str], counts: pa.Schema
+) -> list[Part]:
+    """`table` of one dt: the counts of `files`, one row per item_id.
+
+    counts: the columns of the files, item_id and integers.
+    """
+    source = own_source(files, counts)
+    paths: dict[str, tuple[str, ...]] = {name: (name,) for name in counts.names}
+    query = Query(source, paths, ("item_id",), (), ())
+    work = functools.partial(_add_up, target, table, dt)
+    return [Part(**json.loads(row["value"])) for row in engine.run(query, work, _unheard)]
+
+
+def _add_up(
+    target: Target, table: str, dt: str, batches: Iterable[Grouped], task: str
+) -> Iterator[Row]:
+    with target.writer(task) as writer:
+        for grouped in batches:
+            writer.write(table, dt, segment_totals(grouped))
+        for part in writer.close():
+            yield {"kind": "part", "value": json.dumps(part.as_dict())}
+
+
+def _unheard(done: int) -> None: ...

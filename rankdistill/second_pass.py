@@ -1,0 +1,200 @@
+"""The second pass: samples that need more than their own request, drawn from the ranked lists.
+
+Lists of a day in, map only; beside them the catalogue of the days before and what users
+responded to around each request. The same code in both engines.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rankdistill.catalogue.history import History
+from rankdistill.catalogue.items import Catalogue
+from rankdistill.catalogue.law import Law
+from rankdistill.engines.query import Engine, Progress, Row
+from rankdistill.lists.batch import ORDER_COLUMNS, Lists
+from rankdistill.one_pass import Tally
+from rankdistill.own_tables import Target
+from rankdistill.samples.catalogue import SAMPLERS
+from rankdistill.samples.negative_options import NegativesOptions, laws
+from rankdistill.samples.side import Side
+
+GROUPS_PER_UNIT = 4  # row groups of lists that a task reads at once; a group has 1 M candidates
+
+
+@dataclass(frozen=True)
+class SideFiles:
+    """What the draws of one day look into: files of item counts and of responses."""
+
+    catalogue: tuple[str, ...] = ()
+    responses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Redraw:
+    """All that a task needs to know. Plain data: it travels to Spark's workers.
+
+    kinds: the resolved options of the kinds drawn here; files: dt -> what its draws look into;
+    counts: the columns of the catalogue's files.
+    """
+
+    target: Target
+    kinds: Mapping[str, Any]
+    seed: int
+    teacher_order: str
+    feedback: tuple[str, ...]
+    response: Mapping[str, float]
+    counts: pa.Schema
+    history: timedelta | None = None
+    future: timedelta | None = None
+    files: Mapping[str, SideFiles] = field(default_factory=dict)
+
+
+def units(lists: Iterable[tuple[str, str]]) -> list[str]:
+    """Units of work from (dt, file) of ranked lists, days together."""
+    found = []
+    for dt, file in sorted(lists):
+        num_groups = pq.ParquetFile(file).num_row_groups
+        for first in range(0, num_groups, GROUPS_PER_UNIT):
+            groups = list(range(first, min(first + GROUPS_PER_UNIT, num_groups)))
+            found.append(json.dumps({"dt": dt, "file": file, "groups": groups}))
+    return found
+
+
+def redraw(
+    engine: Engine, recipe: Redraw, lists: Iterable[tuple[str, str]], progress: Progress
+) -> tuple[list[dict[str, Any]], Tally]:
+    """(parts, counts) of the kinds, drawn from the lists in (dt, file)."""
+    parts, tally = [], Tally()
+    for row in engine.each(units(lists), functools.partial(work, recipe), progress):
+        if row["kind"] == "part":
+            parts.append(json.loads(row["value"]))
+        else:
+            tally.add(Tally.read(json.loads(row["value"])))
+    return parts, tally
+
+
+def work(recipe: Redraw, todo: Iterator[str], task: str) -> Iterator[Row]:
+    """Every unit's lists through the kernels into parts; then what was made, as rows."""
+    tally, known = Tally(), _Known(recipe)
+    with recipe.target.writer(task) as writer:
+        for text in todo:
+            unit = json.loads(text)
+            dt, counts = unit["dt"], tally.by_dt.setdefault(unit["dt"], Counter())
+            for lists in read_lists(recipe, unit["file"], unit["groups"], dt):
+                side = known.side(dt, lists)
+                for kind, options in recipe.kinds.items():
+                    drawn = SAMPLERS[kind].draw(lists, options, recipe.seed, side)
+                    for name, number in drawn.counts.items():
+                        counts[f"{kind}.{name}"] += number
+                    counts[f"{kind}.at_most"] += int(options.most_rows(lists.lengths).sum())
+                    writer.write(kind, dt, SAMPLERS[kind].gather(lists, drawn, side))
+        parts = writer.close()
+    for part in parts:
+        yield {"kind": "part", "value": json.dumps(part.as_dict())}
+    yield {"kind": "tally", "value": json.dumps({"door": {}, "by_dt": tally.by_dt})}
+
+
+def read_lists(recipe: Redraw, file: str, groups: Sequence[int], dt: str) -> Iterator[Lists]:
+    """The lists of some row groups of one part."""
+    with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+        names = _wanted(recipe, parquet.schema_arrow)
+        for group in groups:
+            for rows in parquet.iter_batches(row_groups=[group], columns=names):
+                rows = rows.append_column("dt", pa.repeat(dt, rows.num_rows))
+                yield Lists.from_rows(
+                    rows, recipe.teacher_order, recipe.feedback, dict(recipe.response)
+                )
+
+
+def _wanted(recipe: Redraw, schema: pa.Schema) -> list[str]:
+    """The columns to read: negatives look at a few of the candidates' alone."""
+    if set(recipe.kinds) != {"negatives"}:
+        return schema.names
+    order = ORDER_COLUMNS.get(recipe.teacher_order)
+    wanted = {"item_id", "stage", "teacher_score", order, *recipe.feedback}
+    return [f.name for f in schema if not pa.types.is_list(f.type) or f.name in wanted]
+
+
+class _Known:
+    """What the draws of the day at hand look into; units come day by day."""
+
+    def __init__(self, recipe: Redraw) -> None:
+        self._recipe = recipe
+        self._dt: str | None = None
+        self._catalogue: Catalogue
+        self._laws: Mapping[str, Law]
+        self._history: History
+
+    def side(self, dt: str, lists: Lists) -> Side:
+        recipe = self._recipe
+        if dt != self._dt:
+            files, self._dt = recipe.files.get(dt, SideFiles()), dt
+            # One task after the other: what one has read, those beside and behind it find.
+            with _READING:
+                names = tuple(recipe.counts.names[1:])
+                item_id = recipe.counts.field("item_id").type
+                self._catalogue = read_catalogue(files.catalogue, names, item_id)
+                self._laws = {}
+                if chosen := recipe.kinds.get("negatives"):
+                    options = chosen.model_dump_json(by_alias=True)
+                    self._laws = read_laws(files.catalogue, names, item_id, options, recipe.seed)
+                self._history = read_history(files.responses)
+        known = self._history
+        return Side(
+            catalogue=self._catalogue,
+            laws=self._laws,
+            history=known.before(lists, recipe.history) if recipe.history else None,
+            future=known.after(lists, recipe.future) if recipe.future else None,
+        )
+
+
+_READING = threading.Lock()
+
+
+@functools.lru_cache(maxsize=2)
+def read_catalogue(
+    files: tuple[str, ...], names: tuple[str, ...], item_id: pa.DataType
+) -> Catalogue:
+    """The catalogue that files of counts hold; names: the counts to read."""
+    tables = [pq.read_table(f, columns=["item_id", *names], partitioning=None) for f in files]
+    items = [chunk for table in tables for chunk in table.column("item_id").chunks]
+    counts = {
+        name.removeprefix("num_"): np.concatenate(
+            [np.zeros(0, np.int64), *(table.column(name).to_numpy() for table in tables)]
+        )
+        for name in names
+    }
+    return Catalogue.make(pa.chunked_array(items, item_id), counts)
+
+
+@functools.lru_cache(maxsize=2)
+def read_laws(
+    files: tuple[str, ...],
+    names: tuple[str, ...],
+    item_id: pa.DataType,
+    options: str,
+    seed: int,
+) -> Mapping[str, Law]:
+    """The laws of the catalogue's sources; options: as JSON, a key of this cache."""
+    chosen = NegativesOptions.model_validate_json(options)
+    return laws(chosen, read_catalogue(files, names, item_id), seed)
+
+
+@functools.lru_cache(maxsize=2)
+def read_history(files: tuple[str, ...]) -> History:
+    """What the files of `responses` hold."""
+    names = ["user_id", "request_time", "item_id"]
+    tables = [pq.read_table(file, columns=names, partitioning=None) for file in files]
+    return History.make(pa.concat_tables(tables)) if tables else History.none()

@@ -1,0 +1,176 @@
+"""Builds with negatives: what a day looks into, and that every layout gives the same rows."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from rankdistill.build import build
+from rankdistill.errors import InputError, PlaceError, UserErrors
+from rankdistill.log.days import Asked
+from rankdistill.log.simulate import SimulateOptions, simulate
+from rankdistill.settings import Settings
+from rankdistill.store.dataset import DataSet
+
+DAYS = ["2026-11-01", "2026-11-02", "2026-11-03"]
+TABLES = ("lists", "pointwise", "items", "responses", "negatives")
+SHORT = {"window": "2d", "allow_short_history": True}
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("simulated")
+    return simulate(folder, SimulateOptions(num_requests=30, days=3, num_users=10, num_items=500))
+
+
+def settings(simulated, output, *, catalogue=SHORT, negatives=None, **more):
+    return Settings.model_validate(
+        {
+            "output": str(output),
+            "log": {
+                "path": str(simulated.log),
+                "stage": {"from": "column", "column": "stage"},
+                "columns": {"feedback": ["click"]},
+            },
+            "catalogue": catalogue,
+            "samples": {"pointwise": {}, "negatives": negatives or {"history_window": "2d"}},
+            **more,
+        }
+    )
+
+
+def hashes(output):
+    return {table: DataSet.open(output).content_hash(table) for table in TABLES}
+
+
+def table(output, name, dt=None):
+    return pa.Table.from_batches(DataSet.open(output).read(name, dt=dt))
+
+
+def only(*days):
+    return Asked(frozenset(days))
+
+
+def test_days_built_one_by_one_and_all_at_once_are_equal(tmp_path, simulated):
+    one_by_one, at_once = (settings(simulated, tmp_path / name) for name in ("a", "b"))
+    for day in DAYS:
+        build(one_by_one, asked=only(day))
+    build(at_once)
+    assert hashes(one_by_one.output) == hashes(at_once.output)
+
+
+def test_threads_and_batches_do_not_change_a_row(tmp_path, simulated):
+    small = {"kind": "duckdb", "threads": 3, "batch_rows": 1000}
+    large = {"kind": "duckdb", "threads": 1}
+    for name, engine in (("a", small), ("b", large)):
+        build(settings(simulated, tmp_path / name, engine=engine))
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+
+
+@pytest.mark.spark
+def test_spark_builds_the_same_rows(tmp_path, simulated, spark):
+    listed = {**SHORT, "items": item_table(tmp_path, [10**9, 1])}
+    for name, kind in (("a", "spark"), ("b", "duckdb")):
+        build(settings(simulated, tmp_path / name, catalogue=listed, engine={"kind": kind}))
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+
+
+def test_counts_of_a_day_are_those_of_its_lists(tmp_path, simulated):
+    build(settings(simulated, tmp_path / "a"))
+    items = table(tmp_path / "a", "items", DAYS[0])
+    logged = table(tmp_path / "a", "lists", DAYS[0])
+    flat = pc.list_flatten(logged.column("item_id"))
+    counts = {v["values"]: v["counts"] for v in pc.value_counts(flat).to_pylist()}
+    found = dict(
+        zip(*(items.column(n).to_pylist() for n in ("item_id", "num_recalled")), strict=True)
+    )
+    assert found == counts
+    clicks = pc.sum(pc.list_flatten(logged.column("click"))).as_py()
+    assert pc.sum(items.column("num_click")).as_py() == clicks
+    assert len(table(tmp_path / "a", "responses", DAYS[0])) == clicks
+
+
+def test_days_that_are_missing_are_refused_unless_allowed(tmp_path, simulated):
+    strict = settings(simulated, tmp_path / "a", catalogue={"window": "2d"})
+    with pytest.raises(PlaceError, match="E0208") as fault:
+        build(strict)
+    assert "2026-10-30, 2026-10-31" in fault.value.found
+    assert DataSet.open(tmp_path / "a").current() is None
+
+
+def test_a_day_is_not_up_to_date_once_a_day_it_looked_into_has_changed(tmp_path, simulated):
+    feed = settings(simulated, tmp_path / "a")
+    build(feed, asked=only(DAYS[1]))
+    build(feed, asked=only(DAYS[2]))
+    assert not build(feed, asked=only(DAYS[2])).is_new
+    assert sorted(build(feed).by_dt) == DAYS  # the first day is new to the windows of both
+    assert not build(feed).is_new
+
+
+def test_the_first_day_fills_the_place_of_its_empty_catalogue(tmp_path, simulated):
+    made = build(settings(simulated, tmp_path / "a"))
+    first = made.by_dt[DAYS[0]]
+    assert first["negatives.short.popular"] == first["negatives.target.popular"] > 0
+    filled = sum(n for name, n in first.items() if name.startswith("negatives.filled."))
+    assert filled == first["negatives.short.popular"] - first["negatives.unfilled"]
+
+
+def item_table(folder, ids):
+    pq.write_table(pa.table({"vid": ids}), folder / "items.parquet")
+    return {"path": str(folder / "items.parquet"), "columns": {"item_id": "vid"}}
+
+
+def test_items_that_were_never_logged_are_drawn_from_the_item_table(tmp_path, simulated):
+    new = list(range(10**9, 10**9 + 5000))
+    listed = {**SHORT, "items": item_table(tmp_path, new)}
+    uniform = {"mix": {"uniform": 1.0}, "history_window": None}
+    build(settings(simulated, tmp_path / "a", catalogue=listed, negatives=uniform))
+    drawn = table(tmp_path / "a", "negatives", DAYS[0])
+    assert set(drawn.column("item_id").to_pylist()) <= set(new)
+    assert set(drawn.column("item_q").to_pylist()) == {1 / 5000}
+
+
+def test_an_item_table_with_other_ids_or_columns_is_refused(tmp_path, simulated):
+    text = {**SHORT, "items": item_table(tmp_path, ["a"])}
+    with pytest.raises(InputError, match="E0304"):
+        build(settings(simulated, tmp_path / "a", catalogue=text))
+    item_table(tmp_path, [1])
+    typo = {"path": str(tmp_path / "items.parquet"), "columns": {"item_id": "vix"}}
+    with pytest.raises(UserErrors, match=r"catalogue\.items\.columns\.item_id"):
+        build(settings(simulated, tmp_path / "a", catalogue={**SHORT, "items": typo}))
+
+
+def test_nothing_but_the_tables_is_left_in_the_folder(tmp_path, simulated):
+    build(settings(simulated, tmp_path / "a"))
+    folders = {path.name for path in (tmp_path / "a").iterdir() if path.is_dir()}
+    assert folders == {*TABLES, "rejects", "builds", "_staging"}
+
+
+def test_no_negative_was_responded_to_in_the_window(tmp_path, simulated):
+    build(settings(simulated, tmp_path / "a"))
+    responses = table(tmp_path / "a", "responses").to_pylist()
+    by_user: dict = {}
+    for row in responses:
+        by_user.setdefault(row["user_id"], []).append((row["request_time"], row["item_id"]))
+    for row in table(tmp_path / "a", "negatives").to_pylist():
+        for time, item in by_user.get(row["user_id"], ()):
+            gap = (row["request_time"] - time).total_seconds()
+            assert not (item == row["item_id"] and 0 <= gap <= 2 * 86400), row
+
+
+@pytest.mark.parametrize("store", ["inclusion", "weight"])
+def test_debiased_positives_are_equal_day_by_day_and_at_once(tmp_path, simulated, store):
+    debias = {"debias": {"t": 0.001, "most": 3, "store": store}}
+    samples = {"pointwise": debias, "pairwise": debias}
+    one_by_one, at_once = (
+        settings(simulated, tmp_path / name, samples=samples) for name in ("a", "b")
+    )
+    for day in DAYS:
+        build(one_by_one, asked=only(day))
+    made = build(at_once)
+    assert store == "weight" or made.totals["pointwise.debias.dropped"] > 0
+    for kind in ("pointwise", "pairwise", "items"):
+        found = [DataSet.open(tmp_path / name).content_hash(kind) for name in ("a", "b")]
+        assert found[0] == found[1]
