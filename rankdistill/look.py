@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -53,7 +53,8 @@ def look(prepared: Prepared, engine: Engine, share: float = 1.0) -> Look:
     repeated = repeated_requests(prepared, engine)
     recipe = replace(prepared, mapping=mapping).recipe("", "plan", repeated)
     seen = Look()
-    for row in engine.run(prepared.query, functools.partial(count, recipe), lambda rows: None):
+    work = functools.partial(count, recipe, prepared.kinds_of(2))
+    for row in engine.run(prepared.query, work, lambda rows: None):
         value = json.loads(row["value"])
         seen.tally.add(Tally.read(value))
         for kind, largest in value["largest"].items():
@@ -63,8 +64,13 @@ def look(prepared: Prepared, engine: Engine, share: float = 1.0) -> Look:
     return seen
 
 
-def count(recipe: Recipe, batches: Iterable[Grouped], task: str) -> Iterator[Row]:
-    """Every batch through the door and the kernels, and nothing into parts."""
+def count(
+    recipe: Recipe, later: Mapping[str, Any], batches: Iterable[Grouped], task: str
+) -> Iterator[Row]:
+    """Every batch through the door and the kernels, and nothing into parts.
+
+    later: kinds of the second pass, of which only the bounds are known here.
+    """
     seen = Look()
     for grouped in batches:
         admitted = admit(grouped, recipe.mapping, recipe.days, recipe.repeated)
@@ -73,8 +79,10 @@ def count(recipe: Recipe, batches: Iterable[Grouped], task: str) -> Iterator[Row
             counts = seen.tally.by_dt.setdefault(dt, Counter())
             for _ in draw_day(_that_fit(recipe, lists, counts), lists, counts):
                 pass
-            for kind in recipe.kinds:
-                _look_at_kind(recipe, kind, lists, counts, seen)
+            for kind, options in later.items():
+                counts[f"{kind}.at_most"] += int(options.most_rows(lists.lengths).sum())
+            for kind, options in {**recipe.kinds, **later}.items():
+                _look_at_kind(kind, options, lists, counts, seen)
             _look_at_lists(lists, counts)
     value = {"door": seen.tally.door, "by_dt": seen.tally.by_dt, "largest": seen.largest}
     yield {"kind": "look", "value": json.dumps(value)}
@@ -93,10 +101,7 @@ def _that_fit(recipe: Recipe, lists: Lists, counts: Counter[str]) -> Recipe:
     return replace(recipe, kinds=kinds)
 
 
-def _look_at_kind(
-    recipe: Recipe, kind: str, lists: Lists, counts: Counter[str], seen: Look
-) -> None:
-    options = recipe.kinds[kind]
+def _look_at_kind(kind: str, options: Any, lists: Lists, counts: Counter[str], seen: Look) -> None:
     most = options.most_rows(lists.lengths)
     if len(most):
         at = int(np.argmax(most))

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rankdistill.day_state import day_fingerprint
+from rankdistill.day_state import day_fingerprint, is_window_same
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.errors import UserError
 from rankdistill.judge import describe_door, judge_door, judge_grades, refuse_empty
@@ -157,11 +157,20 @@ def misleading(prepared: Prepared, seen: Look) -> list[str]:
 
 def exchanges(prepared: Prepared) -> str:
     """What moves data between tasks, by name."""
-    if not prepared.query.group:
-        return "none (one row is one request); request ids are counted once to find repeated ones"
-    if prepared.mapping.options.layout == "lists":
-        return "1: feedback rows to their request"
-    return "1: rows to requests" + (", feedback rows with them" if prepared.feedback else "")
+    found = []
+    if prepared.query.group and prepared.mapping.options.layout == "lists":
+        found.append("feedback rows to their request")
+    elif prepared.query.group:
+        found.append(
+            "rows to requests" + (", feedback rows with them" if prepared.feedback else "")
+        )
+    if prepared.catalogue is not None:
+        found.append("partial counts to items")
+    if any("catalogue" in chosen.needs for chosen in prepared.kinds.values()):
+        found.append("counts of earlier days to items")
+    if found:
+        return f"{len(found)}: {'; '.join(found)}"
+    return "none (one row is one request); request ids are counted once to find repeated ones"
 
 
 def _settings_lines(prepared: Prepared, num_rows: int) -> Iterator[str]:
@@ -189,6 +198,12 @@ def _settings_lines(prepared: Prepared, num_rows: int) -> Iterator[str]:
         yield f"response  {' or '.join(response)} (log.response); never a negative"
     for kind, resolved in prepared.kinds.items():
         yield f"{kind:9} {_plain(resolved.model_dump(mode='json', exclude_none=True), top=True)}"
+    if prepared.catalogue is not None:
+        chosen = prepared.catalogue
+        own = f"the {chosen.window} before it" + (" and the day itself" if chosen.own_day else "")
+        listed = "" if prepared.listed is None else ", and the item table"
+        short = ", missing days allowed" if chosen.allow_short_history else ""
+        yield f"catalogue of a day: the items of {own}{listed}{short}"
 
 
 def _plain(value: Any, *, top: bool = False) -> str:
@@ -215,15 +230,13 @@ def _table_rows(prepared: Prepared, seen: Look, share: float) -> list[dict[str, 
     if prepared.settings.samples.lists:
         num = round(total["requests"] / share)
         rows.append({"table": "lists", "rows": num, "at most": num, "note": ""})
+    later = prepared.kinds_of(2)
     for kind in prepared.kinds:
-        rows.append(
-            {
-                "table": kind,
-                "rows": round(total[f"{kind}.rows"] / share),
-                "at most": round(total[f"{kind}.at_most"] / share),
-                "note": left_out(kind, total, share),
-            }
-        )
+        at_most = round(total[f"{kind}.at_most"] / share)
+        drawn = None if kind in later else round(total[f"{kind}.rows"] / share)
+        note = "drawn from the lists, once they are there" if kind in later else ""
+        note = note or left_out(kind, total, share)
+        rows.append({"table": kind, "rows": drawn, "at most": at_most, "note": note})
     return rows
 
 
@@ -243,4 +256,6 @@ def _state(prepared: Prepared, current: Build | None, dt: str) -> str:
         return f"settings changed since build {day.build}"
     if day.fingerprint != day_fingerprint(prepared, dt):
         return f"input changed since build {day.build}"
+    if current and not is_window_same(day, current):
+        return f"days it looks into changed since build {day.build}"
     return f"up to date in build {day.build}"

@@ -7,12 +7,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rankdistill.catalogue.options import days_around, num_days
 from rankdistill.errors import InputError
 from rankdistill.lists.batch import Lists
+from rankdistill.log.days import duration
 from rankdistill.quality.preview import COMMON, Preview, candidate_rows, reason_rows, stage_name
 from rankdistill.quality.why import why_listwise, why_pairwise, why_pointwise
+from rankdistill.quality.why_negatives import outside_rows, why_negatives
 from rankdistill.samples.catalogue import SAMPLERS
 from rankdistill.samples.facts import LogFacts
+from rankdistill.samples.side import Side
+from rankdistill.second_pass import read_history
 from rankdistill.settings import SAMPLE_KINDS, Settings
 from rankdistill.store.builds import Build, Day
 from rankdistill.store.dataset import DataSet
@@ -39,7 +44,12 @@ def preview_request(
         if kind in day.tables
     }
     head = {name: row.column(name)[0].as_py() for name in lists.requests.schema.names}
-    reasons = reason_rows(lists, _reasons(lists, settings, facts)) if why else None
+    reasons = None
+    if why:
+        assert build is not None
+        side = _side(data_set, build, settings, lists, dt)
+        reasons = reason_rows(lists, _reasons(lists, settings, facts, samples, side))
+        reasons += outside_rows(lists, samples.get("negatives", []), side)
     return Preview(head, candidate_rows(lists), samples, reasons)
 
 
@@ -82,7 +92,26 @@ def _unrolled(row: dict[str, Any]) -> list[dict[str, Any]]:
     return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
 
 
-def _reasons(lists: Lists, settings: Settings, log: dict[str, Any]) -> dict[str, Any]:
+def _side(data_set: DataSet, build: Build, settings: Settings, lists: Lists, dt: str) -> Side:
+    """What the user responded to around the request; the catalogue is not looked into again."""
+    options = settings.samples.negatives
+    if options is None or "responses" not in build.tables:
+        return Side()
+    windows = (options.history_window, options.future_window)
+    before, after = (num_days(window) if window else 0 for window in windows)
+    days = [day for day in days_around(dt, before, after, own=True) if day in build.days]
+    files = [f for day in days for f in data_set.files("responses", build, day)]
+    known = read_history(tuple(files))
+    history, future = (duration(window) if window else None for window in windows)
+    return Side(
+        history=known.before(lists, history) if history else None,
+        future=known.after(lists, future) if future else None,
+    )
+
+
+def _reasons(
+    lists: Lists, settings: Settings, log: dict[str, Any], samples: dict[str, Any], side: Side
+) -> dict[str, Any]:
     """For each configured kind the reason of every candidate; log: what the build knew of it."""
     known = LogFacts(
         has_score=lists.has_score,
@@ -96,6 +125,9 @@ def _reasons(lists: Lists, settings: Settings, log: dict[str, Any]) -> dict[str,
     reasons = {}
     for kind, chosen in settings.samples.kinds().items():
         options = chosen.for_student(settings.student).for_log(known)
+        if kind == "negatives":
+            reasons[kind] = why_negatives(lists, samples.get(kind, []), options, side)
+            continue
         drawn = SAMPLERS[kind].draw(lists, options, settings.seed)
         if kind == "pointwise":
             reasons[kind] = why_pointwise(lists, drawn, options)

@@ -29,6 +29,11 @@ NOTES = {
         "rows_not_drawn": "too many to try: the bound is shown",
         "rows_capped": "{} pairs over the cap left out",
     },
+    "negatives": {
+        "requests_without_positive": "{} requests without a positive",
+        "unfilled": "{} wanted but not there",
+        "collided": "{} drawn twice",
+    },
     "listwise": {
         "items": "{} items",
         "items_cut": "{} items beyond max_length left out",

@@ -20,7 +20,7 @@ def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return "(no rows)"
     names = list(rows[0])
-    cells = [[_cell(row[name], name) for name in names] for row in rows]
+    cells = [[_cell(row.get(name), name) for name in names] for row in rows]
     widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(names)]
     right = [all(_is_number(row[name]) for row in rows) for name in names]
     lines = [names, *cells]
