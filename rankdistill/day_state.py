@@ -61,7 +61,7 @@ def day_files(prepared: Prepared, dt: str) -> list[LogFile]:
 def day_fingerprint(prepared: Prepared, dt: str) -> str:
     if prepared.files_by_day is None:
         return prepared.fingerprint
-    return fingerprint(day_files(prepared, dt))
+    return fingerprint([*day_files(prepared, dt), *prepared.side_files])
 
 
 def refuse_partial(prepared: Prepared, dts: Iterable[str], base: Build | None) -> None:

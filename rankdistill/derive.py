@@ -108,7 +108,8 @@ def derive(
         hidden += made
         responses = [f for day in around.responses for f in tables.days("responses").get(day, ())]
         catalogue = [str(data_set.root / CATALOGUE / part.path) for part in made]
-        looked[dt] = SideFiles(tuple(catalogue), tuple(responses))
+        mined = tuple(prepared.mined.paths) if prepared.mined else ()
+        looked[dt] = SideFiles(tuple(catalogue), tuple(responses), mined)
     notify("drawing", kinds=list(kinds), days=len(days))
     drawn, tally = redraw(
         engine,

@@ -28,10 +28,11 @@ from rankdistill.log.door import admit, repeat_key
 from rankdistill.log.files import LogFile, Opened, fingerprint
 from rankdistill.log.mapping import Mapping, raw_schema
 from rankdistill.log.rejects import SCHEMA as REJECTS
-from rankdistill.log.source import StageConstant
+from rankdistill.log.source import StageConstant, TableSource
 from rankdistill.one_pass import KERNEL_VERSION, Recipe
 from rankdistill.samples.facts import LogFacts
 from rankdistill.samples.gather import sample_schema
+from rankdistill.samples.mined import check_mined
 from rankdistill.samples.positives import PositiveOptions
 from rankdistill.settings import Settings
 
@@ -53,6 +54,7 @@ class Prepared:
     facts: LogFacts
     catalogue: CatalogueOptions | None = None
     listed: tuple[Opened, Listed] | None = None
+    mined: Opened | None = None
 
     def recipe(self, root: str, build_id: str, repeated: tuple[int, ...] = ()) -> Recipe:
         # Files of days that were not asked for are not read; then no row need be asked again.
@@ -100,7 +102,13 @@ class Prepared:
     def fingerprint(self) -> str:
         """Which input files this is about."""
         files = self.log.files + (self.feedback.files if self.feedback else ())
-        return fingerprint(files)
+        return fingerprint(files + self.side_files)
+
+    @property
+    def side_files(self) -> tuple[LogFile, ...]:
+        """Files that every day's draws look into, beside the log."""
+        listed = self.listed[0].files if self.listed else ()
+        return listed + (self.mined.files if self.mined else ())
 
 
 def prepare(settings: Settings, engine: Engine, asked: Asked | None = None) -> Prepared:
@@ -128,6 +136,7 @@ def prepare(settings: Settings, engine: Engine, asked: Asked | None = None) -> P
     query = query_of(mapping, log, feedback, dt_is_partition=days.is_partition(mapping))
     raw = raw_schema(mapping, log.schema, feedback.schema if feedback else None)
     lists = no_lists(mapping, days, raw)
+    item_id = lists.candidates.schema.field("item_id").type
     catalogue = settings.catalogue
     if catalogue is None and any("catalogue" in chosen.needs for chosen in kinds.values()):
         catalogue = CatalogueOptions()
@@ -135,10 +144,24 @@ def prepare(settings: Settings, engine: Engine, asked: Asked | None = None) -> P
     listed = None
     if catalogue is not None and catalogue.items is not None:
         opened = engine.open(catalogue.items)
-        item_id = lists.candidates.schema.field("item_id").type
         listed = opened, bind_listed(catalogue.items, opened.schema, item_id)
+    mined = None
+    if any("mined" in chosen.needs for chosen in kinds.values()):
+        mined = engine.open(TableSource(path=kinds["negatives"].mined.path))
+        check_mined(mined.schema, lists.requests.schema.field("user_id").type, item_id)
     return Prepared(
-        settings, log, feedback, mapping, days, kinds, query, schemas, facts, catalogue, listed
+        settings,
+        log,
+        feedback,
+        mapping,
+        days,
+        kinds,
+        query,
+        schemas,
+        facts,
+        catalogue,
+        listed,
+        mined,
     )
 
 
@@ -186,6 +209,8 @@ def facts_of(mapping: Mapping) -> LogFacts:
         score_kind=options.score_kind if "teacher_score" in names else None,
         feedback=mapping.feedback_names,
         exposed_only=isinstance(stage, StageConstant) and stage.stage == "exposed",
+        has_history=bool(mapping.feedback_names)
+        and all(mapping.request_field(name) for name in ("user_id", "request_time")),
     )
 
 

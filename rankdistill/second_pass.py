@@ -27,6 +27,7 @@ from rankdistill.lists.batch import ORDER_COLUMNS, Lists
 from rankdistill.one_pass import Tally
 from rankdistill.own_tables import Target
 from rankdistill.samples.catalogue import SAMPLERS
+from rankdistill.samples.mined import COLUMNS, MinedItems
 from rankdistill.samples.negative_options import NegativesOptions, laws
 from rankdistill.samples.side import Side
 
@@ -35,10 +36,11 @@ GROUPS_PER_UNIT = 4  # row groups of lists that a task reads at once; a group ha
 
 @dataclass(frozen=True)
 class SideFiles:
-    """What the draws of one day look into: files of item counts and of responses."""
+    """Files that the draws of one day look into: item counts, responses, mined items."""
 
     catalogue: tuple[str, ...] = ()
     responses: tuple[str, ...] = ()
+    mined: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ class _Known:
         self._catalogue: Catalogue
         self._laws: Mapping[str, Law]
         self._history: History
+        self._mined: MinedItems | None = None
 
     def side(self, dt: str, lists: Lists) -> Side:
         recipe = self._recipe
@@ -151,12 +154,14 @@ class _Known:
                     options = chosen.model_dump_json(by_alias=True)
                     self._laws = read_laws(files.catalogue, names, item_id, options, recipe.seed)
                 self._history = read_history(files.responses)
+                self._mined = read_mined(files.mined) if files.mined else None
         known = self._history
         return Side(
             catalogue=self._catalogue,
             laws=self._laws,
             history=known.before(lists, recipe.history) if recipe.history else None,
             future=known.after(lists, recipe.future) if recipe.future else None,
+            mined=self._mined.of(lists) if self._mined else None,
         )
 
 
@@ -198,3 +203,10 @@ def read_history(files: tuple[str, ...]) -> History:
     names = ["user_id", "request_time", "item_id"]
     tables = [pq.read_table(file, columns=names, partitioning=None) for file in files]
     return History.make(pa.concat_tables(tables)) if tables else History.none()
+
+
+@functools.lru_cache(maxsize=1)
+def read_mined(files: tuple[str, ...]) -> MinedItems:
+    """What the files of `mined` hold."""
+    tables = [pq.read_table(file, columns=list(COLUMNS), partitioning=None) for file in files]
+    return MinedItems.make(pa.concat_tables(tables))

@@ -72,9 +72,11 @@ class Settings(Options):
     def hash(self) -> str:
         """A hash of everything that decides which rows are built; places do not count."""
         dump = self.model_dump(mode="json", by_alias=True)
-        for source in (dump["log"], dump["log"].get("feedback") or {}):
+        items = (dump["catalogue"] or {}).get("items")
+        mined = (dump["samples"]["negatives"] or {}).get("mined")
+        for source in (dump["log"], dump["log"]["feedback"], items, mined):
             for key in ("path", "on_corrupt"):
-                source.pop(key, None)
+                (source or {}).pop(key, None)
         return config_hash(dump, leave_out=("output", "engine"))
 
 

@@ -174,3 +174,42 @@ def test_debiased_positives_are_equal_day_by_day_and_at_once(tmp_path, simulated
     for kind in ("pointwise", "pairwise", "items"):
         found = [DataSet.open(tmp_path / name).content_hash(kind) for name in ("a", "b")]
         assert found[0] == found[1]
+
+
+def mined_table(folder, users, **change):
+    rows = [(user, 10**9 + 10 * user + n, float(n)) for user in users for n in range(8)]
+    columns = dict(zip(("user_id", "item_id", "score"), zip(*rows, strict=True), strict=True))
+    pq.write_table(pa.table({**columns, **change}), folder / "mined.parquet")
+    return {"path": str(folder / "mined.parquet")}
+
+
+def test_mined_items_of_a_request_s_user_are_drawn(tmp_path, simulated):
+    mined = mined_table(tmp_path, range(0, 20_000))
+    negatives = {"mix": {"mined": 0.5, "tail": 0.5}, "num": 10, "mined": mined}
+    feed = settings(simulated, tmp_path / "a", negatives=negatives)
+    build(feed)
+    rows = [r for r in table(tmp_path / "a", "negatives").to_pylist() if r["source"] == "mined"]
+    assert len(rows) == 5 * 90
+    assert all(r["item_id"] - 10**9 - 10 * r["user_id"] in range(3, 8) for r in rows)
+    assert not build(feed).is_new
+    mined_table(tmp_path, range(0, 20_001))
+    assert build(feed).is_new
+
+
+def test_a_mined_table_that_is_none_is_refused(tmp_path, simulated):
+    mix = {"mix": {"mined": 1.0}, "history_window": None}
+    with pytest.raises(UserErrors, match=r"mined\.path"):
+        build(settings(simulated, tmp_path / "a", negatives=mix))
+    mined = mined_table(tmp_path, [1, 2], item_id=["a"] * 16)
+    with pytest.raises(InputError, match="E0304"):
+        build(settings(simulated, tmp_path / "a", negatives={**mix, "mined": mined}))
+
+
+def test_a_log_without_users_draws_without_a_history_and_says_so(tmp_path, simulated):
+    blind = settings(simulated, tmp_path / "a", negatives={"num": 5})
+    columns = blind.log.columns.model_copy(update={"user_id": None})
+    columns = columns.model_validate({**columns.model_dump(exclude_unset=True), "user_id": None})
+    log = blind.log.model_copy(update={"columns": columns})
+    made = build(blind.model_copy(update={"log": log}))
+    assert any("no history guards the negatives" in text for text in made.warnings)
+    assert "responses" not in made.build.tables

@@ -39,6 +39,7 @@ class LogFacts:
     ranks_sampled: the log keeps a sample of each stage's candidates, so ranks have gaps.
     feedback: the mapped feedback columns; score_kind: None where no score is mapped.
     exposed_only: no candidate but the shown ones was logged.
+    has_history: responses have a user and a time.
     """
 
     has_score: bool
@@ -49,6 +50,7 @@ class LogFacts:
     score_kind: ScoreKind | None = None
     feedback: tuple[str, ...] = ()
     exposed_only: bool = False
+    has_history: bool = True
 
 
 def allows_exposed(student: Student, chosen: bool | None) -> bool:

@@ -17,6 +17,7 @@ from rankdistill.catalogue.options import Window
 from rankdistill.config import Options
 from rankdistill.samples.facts import LogFacts, Student, allows_exposed
 from rankdistill.samples.margins import Margin
+from rankdistill.samples.options import Need
 from rankdistill.samples.positives import PositiveOptions
 from rankdistill.samples.sources import (
     CATALOGUE,
@@ -29,8 +30,6 @@ from rankdistill.samples.sources import (
     Tail,
     in_order,
 )
-
-Need = Literal["catalogue", "history", "future", "mined"]
 
 
 def _sums_to_1(mix: dict[SourceName, float]) -> dict[SourceName, float]:
@@ -48,6 +47,12 @@ DEFAULT_MIX: dict[Student, dict[SourceName, float]] = {
     # Pre-rank only ever sees recalled items: no easy ones.
     "prerank": {"prerank_dropped": 0.5, "tail": 0.5},
 }
+
+
+BLIND = (
+    "the log does not say who responded to what, and when, so no history guards the negatives: map "
+    "user_id, request_time and a feedback column"
+)
 
 
 class PopularOptions(Options):
@@ -69,8 +74,10 @@ class PopularOptions(Options):
 
 
 class MinedOptions(Options):
-    """top: the entries of the highest score; random: uniform over all entries given."""
+    """path: the Parquet files of the table `mined`. top: the entries of the highest score of a
+    request's user; random: uniform over all of them."""
 
+    path: str | None = None
     sampling_strategy: Literal["top", "random"] = "top"
 
 
@@ -127,8 +134,12 @@ class NegativesOptions(PositiveOptions):
         return self.model_copy(update=chosen)
 
     def for_log(self, facts: LogFacts) -> Self:
-        """These options with what popularity counts filled in."""
-        return self.model_copy(update={"popular": self.popular.for_log(facts)})
+        """These options with what popularity counts filled in, and without a history that the
+        log cannot tell, unless it was asked for."""
+        chosen: dict[str, Any] = {"popular": self.popular.for_log(facts)}
+        if not facts.has_history and "history_window" not in self.model_fields_set:
+            chosen["history_window"] = None
+        return self.model_copy(update=chosen)
 
     def mix_at(self, epoch: int) -> dict[str, float]:
         """{source: share} of an epoch, in the order of the sources."""
@@ -159,6 +170,15 @@ class NegativesOptions(PositiveOptions):
         reasons = [*self.refuse_positives(facts), *self._refuse_scores(facts)]
         for name in self.sources:
             reasons += REFUSE[name](self, facts) if name in REFUSE else []
+        if MINED in self.sources and self.mined.path is None:
+            reasons.append("source mined needs mined.path: the files of mine-negatives")
+        windows = {"history_window": self.history_window, "future_window": self.future_window}
+        if not facts.has_history:
+            reasons += [
+                f"{name} needs user_id, request_time and a feedback column; set it to null"
+                for name, window in windows.items()
+                if window is not None
+            ]
         if set(self.sources) <= self._hollow(facts):
             reasons.append(
                 "the log holds exposed items only, so no source of this mix has anything to "
@@ -181,13 +201,15 @@ class NegativesOptions(PositiveOptions):
     def advise(self, facts: LogFacts) -> list[str]:
         """What works on such a log but may not be what is meant; the rows are built."""
         hollow = [name for name in self.sources if name in self._hollow(facts)]
+        blind = [] if facts.has_history else [BLIND]
         if not hollow:
-            return []
+            return blind
         whom = "negatives of these sources" if self.allow_exposed else "hard negatives for recall"
         return [
             f"the log holds exposed items only, so it cannot supply {whom}: "
             f"{', '.join(hollow)} will be empty and the other sources fill in; use order pairs, "
-            "lists or catalogue negatives"
+            "lists or catalogue negatives",
+            *blind,
         ]
 
     def most_rows(self, lengths: np.ndarray) -> np.ndarray:
