@@ -18,7 +18,7 @@ from rankdistill.day_state import (
     up_to_date,
     with_followers,
 )
-from rankdistill.derive import HIDDEN, Windows, derive
+from rankdistill.derive import HIDDEN, Windows, derive, refuse_short
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.engines.query import Engine
 from rankdistill.errors import UserError, UserErrors
@@ -30,7 +30,7 @@ from rankdistill.settings import Settings
 from rankdistill.store.builds import Build, BuildInfo, DayFacts
 from rankdistill.store.dataset import DataSet, Staging
 from rankdistill.store.parts import Part
-from rankdistill.store.staging import discard
+from rankdistill.store.staging import remove_parts
 
 Notify = Callable[..., None]
 
@@ -94,8 +94,10 @@ def _build(
 ) -> BuildResult:
     # Before a row is read, as far as the days are known by now.
     data_set.refuse_types(prepared.schemas)
+    days = prepared.files_by_day or ()
     if not force:
-        refuse_partial(prepared, prepared.files_by_day or (), data_set.current())
+        refuse_partial(prepared, days, data_set.current())
+    refuse_short(prepared, days, data_set.current())
     staging = data_set.begin()
     try:
         return _publish(prepared, engine, data_set, staging, force, notify)
@@ -145,7 +147,7 @@ def _publish(
         input_fingerprint=prepared.fingerprint,
         code_version=__version__,
     )
-    discard(staging.root, derived.hidden)
+    remove_parts(staging.root, derived.hidden)
     notify("publishing", parts=len(made))
     published = data_set.publish(staging, made, recipe.schemas, facts, info)
     by_dt = {dt: dict(counts) for dt, counts in tally.by_dt.items()}

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from rankdistill.catalogue.listed import Listed, listed_counts
-from rankdistill.catalogue.options import days_around, num_days
+from rankdistill.catalogue.options import CatalogueOptions, days_around, num_days
 from rankdistill.engines.query import Engine, Query, Row
 from rankdistill.errors import PlaceError
 from rankdistill.lists.group import Grouped
@@ -49,13 +49,17 @@ class Tables:
             file = str(self.data_set.root / part.table / part.path)
             self.made.setdefault(part.table, {}).setdefault(part.dt, []).append(file)
 
-    def days(self, table: str) -> dict[str, list[str]]:
-        """dt -> files; a day that this build made without a row of the table has none."""
-        found: dict[str, list[str]] = {dt: [] for dt in self.made.get("lists", {})}
-        for dt, day in (self.base.days if self.base else {}).items():
-            if dt not in found and table in day.tables:
-                found[dt] = self.data_set.files(table, self.base, dt)
-        return {**found, **self.made.get(table, {})}
+    def of(self, table: str, days: Iterable[str]) -> list[str]:
+        """The files of some days; a day that this build made without a row has none."""
+        made, own = self.made.get(table, {}), self.made.get("lists", {})
+        before = self.base.days if self.base else {}
+        found = []
+        for dt in days:
+            if dt in made or dt in own:
+                found += made.get(dt, [])
+            elif dt in before and table in before[dt].tables:
+                found += self.data_set.files(table, self.base, dt)
+        return found
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,6 @@ def derive(
     target = Target(str(staging.root), staging.build_id, prepared.schemas)
     tables = Tables(data_set, staging.base)
     tables.add(parts)
-    if prepared.catalogue is None:
-        return Derived([], [], Tally(), {})
     counts = counts_schema(prepared)
     items = [
         part
@@ -96,25 +98,24 @@ def derive(
         return Derived(items, hidden, Tally(), {})
 
     days = {dt: _looked_into(prepared, dt, kinds) for dt in tables.made.get("lists", {})}
-    if not prepared.catalogue.allow_short_history:
-        _refuse_short(days, tables)
+    refuse_short(prepared, days, staging.base)
     listed = _listed(prepared, engine, target, counts)
     tables.add(listed)
     looked: dict[str, SideFiles] = {}
     for dt, around in days.items():
-        files = [f for day in around.items for f in tables.days("items").get(day, ())]
-        files += tables.made.get(LISTED, {}).get(LISTED, [])
+        files = tables.of("items", around.items) + tables.of(LISTED, [LISTED])
         made = add_up(engine, target, CATALOGUE, dt, files, counts) if files else []
         hidden += made
-        responses = [f for day in around.responses for f in tables.days("responses").get(day, ())]
-        catalogue = [str(data_set.root / CATALOGUE / part.path) for part in made]
-        mined = tuple(prepared.mined.paths) if prepared.mined else ()
-        looked[dt] = SideFiles(tuple(catalogue), tuple(responses), mined)
+        looked[dt] = SideFiles(
+            tuple(str(data_set.root / CATALOGUE / part.path) for part in made),
+            tuple(tables.of("responses", around.responses)),
+            tuple(prepared.mined.paths) if prepared.mined else (),
+        )
     notify("drawing", kinds=list(kinds), days=len(days))
     drawn, tally = redraw(
         engine,
         _recipe(prepared, target, kinds, counts, looked),
-        [(dt, file) for dt, files in tables.made["lists"].items() for file in files],
+        [(dt, file) for dt, files in tables.made.get("lists", {}).items() for file in files],
         lambda done: None,
     )
     made_parts = items + [Part(**part) for part in drawn]
@@ -122,7 +123,9 @@ def derive(
 
 
 def counts_schema(prepared: Prepared) -> pa.Schema:
-    """The columns of `items` without dt."""
+    """The columns of `items` without dt; the id alone where items are not counted."""
+    if prepared.catalogue is None:
+        return pa.schema([("item_id", prepared.lists.candidates.schema.field("item_id").type)])
     schema = prepared.schemas["items"]
     return schema.remove(schema.get_field_index("dt"))
 
@@ -136,8 +139,7 @@ class Around:
 
 
 def _looked_into(prepared: Prepared, dt: str, kinds: Mapping[str, Any]) -> Around:
-    options = prepared.catalogue
-    assert options is not None
+    options = prepared.catalogue or CatalogueOptions()
     needs = frozenset().union(*(chosen.needs for chosen in kinds.values()))
     items = days_around(dt, num_days(options.window), 0, own=options.own_day)
     before, after = _windows_of(kinds)
@@ -152,11 +154,19 @@ def _windows_of(kinds: Mapping[str, Any]) -> tuple[int, int]:
     return max(before, default=0), max(after, default=0)
 
 
-def _refuse_short(days: Mapping[str, Around], tables: Tables) -> None:
-    """PlaceError E0208 where a day that the draws look into is not in the data set."""
-    known = set(tables.days("items"))
-    for dt, around in sorted(days.items()):
-        lost = sorted({*around.items, *around.responses} - known)
+def refuse_short(prepared: Prepared, dts: Iterable[str], base: Build | None) -> None:
+    """PlaceError E0208 where a day that the draws of `dts` look into is in no build."""
+    kinds, options = prepared.kinds_of(2), prepared.catalogue or CatalogueOptions()
+    if not kinds or options.allow_short_history:
+        return
+    before = base.days if base else {}
+    items, responses = (
+        {*dts, *(dt for dt, day in before.items() if table in day.tables)}
+        for table in ("items", "responses")
+    )
+    for dt in sorted(dts):
+        around = _looked_into(prepared, dt, kinds)
+        lost = sorted((set(around.items) - items) | (set(around.responses) - responses))
         if lost:
             raise PlaceError(
                 "E0208",

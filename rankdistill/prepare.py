@@ -41,7 +41,11 @@ MAX_REPEATED = 1_000_000
 
 @dataclass(frozen=True)
 class Prepared:
-    """A build that can start: what to read, how to read it, what to make of it."""
+    """A build that can start: what to read, how to read it, what to make of it.
+
+    lists: without a request, for their columns. catalogue: None where items are not counted;
+    listed: the item table; mined: the table of mined items.
+    """
 
     settings: Settings
     log: Opened
@@ -52,6 +56,7 @@ class Prepared:
     query: Query
     schemas: dict[str, pa.Schema]
     facts: LogFacts
+    lists: Lists
     catalogue: CatalogueOptions | None = None
     listed: tuple[Opened, Listed] | None = None
     mined: Opened | None = None
@@ -130,6 +135,9 @@ def prepare(settings: Settings, engine: Engine, asked: Asked | None = None) -> P
         kinds[kind] = resolved
         for reason in resolved.refuse(facts):
             faults.append(ConfigError("E0105", f"samples.{kind}: {reason}", key=("samples", kind)))
+        if resolved.needs and not settings.samples.lists:
+            text = f"samples.lists: false, but {kind} is drawn from the lists as they were built"
+            faults.append(ConfigError("E0105", text, key=("samples", "lists")))
     if faults:
         raise settings.placed(UserErrors(faults))
     log = of_days(log, mapping, days)
@@ -159,6 +167,7 @@ def prepare(settings: Settings, engine: Engine, asked: Asked | None = None) -> P
         query,
         schemas,
         facts,
+        lists,
         catalogue,
         listed,
         mined,

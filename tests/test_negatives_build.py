@@ -213,3 +213,26 @@ def test_a_log_without_users_draws_without_a_history_and_says_so(tmp_path, simul
     made = build(blind.model_copy(update={"log": log}))
     assert any("no history guards the negatives" in text for text in made.warnings)
     assert "responses" not in made.build.tables
+
+
+def test_a_pre_rank_student_needs_no_catalogue_but_its_history(tmp_path, simulated):
+    feed = settings(simulated, tmp_path / "a", catalogue=None, student="prerank")
+    with pytest.raises(PlaceError, match="E0208"):
+        build(feed)
+    last = settings(
+        simulated, tmp_path / "a", catalogue=None, student="prerank", negatives={"num": 4}
+    )
+    whole = last.samples.negatives.model_copy(update={"history_window": None})
+    samples = last.samples.model_copy(update={"negatives": whole})
+    made = build(last.model_copy(update={"samples": samples}))
+    assert made.totals["negatives.rows"] == 4 * 90
+    assert set(made.build.tables) == {"lists", "pointwise", "negatives", "rejects"}
+    allowed = {"allow_short_history": True}
+    made = build(settings(simulated, tmp_path / "a", catalogue=allowed, student="prerank"))
+    assert made.totals["negatives.guarded.history"] > 0
+
+
+def test_negatives_without_lists_are_refused(tmp_path, simulated):
+    samples = {"lists": False, "negatives": {}}
+    with pytest.raises(UserErrors, match=r"samples\.lists: false"):
+        build(settings(simulated, tmp_path / "a", samples=samples))

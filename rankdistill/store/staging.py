@@ -89,7 +89,7 @@ def begin(root: Path, base: Build | None, heads: Mapping[str, int]) -> Staging:
     return Staging(build_id, root, base, heads, lock)
 
 
-def discard(root: Path, parts: Iterable[Part]) -> None:
+def remove_parts(root: Path, parts: Iterable[Part]) -> None:
     """Remove parts of a build under way, and the folders that held nothing else."""
     for path in [root / part.table / part.path for part in parts]:
         path.unlink(missing_ok=True)
