@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from rankdistill.contract import arrow_schema
 from rankdistill.lists.batch import STAGES, Lists
 from rankdistill.lists.group import Grouped
 
@@ -36,9 +37,8 @@ def count_names(feedback: tuple[str, ...]) -> list[str]:
 
 def items_schema(item_id: pa.DataType, feedback: tuple[str, ...]) -> pa.Schema:
     """The Arrow schema of `items`."""
-    counts = [pa.field(name, pa.int64(), nullable=False) for name in count_names(feedback)]
-    dt = pa.field("dt", pa.string(), nullable=False)
-    return pa.schema([pa.field("item_id", item_id, nullable=False), *counts, dt])
+    own = [pa.field(f"num_{name}", pa.int64(), nullable=False) for name in feedback]
+    return arrow_schema("items", {"item_id": item_id}, counts=pa.schema(own))
 
 
 def counted(lists: Lists, is_positive: np.ndarray) -> Counts:

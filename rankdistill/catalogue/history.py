@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from rankdistill.contract import arrow_schema
 from rankdistill.hashing import U64, xxh64
 from rankdistill.lists.batch import Lists, spans
 
@@ -38,9 +39,10 @@ def responses_table(lists: Lists) -> pa.RecordBatch:
 
 
 def responses_schema(lists: Lists) -> pa.Schema:
-    """The Arrow schema of `responses`."""
-    kept = responses_table(lists).schema
-    return pa.schema([f.with_nullable(f.name in ("user_id", "request_time")) for f in kept])
+    """The Arrow schema of `responses`, for the ids of `lists`."""
+    ids = {name: lists.requests.schema.field(name).type for name in ("request_id", "user_id")}
+    item_id = lists.candidates.schema.field("item_id").type
+    return arrow_schema("responses", {**ids, "item_id": item_id})
 
 
 @dataclass(frozen=True)
