@@ -99,6 +99,7 @@ def derive(
 
     days = {dt: _looked_into(prepared, dt, kinds) for dt in tables.made.get("lists", {})}
     refuse_short(prepared, days, staging.base)
+    counts = _looked_at(counts, kinds)
     listed = _listed(prepared, engine, target, counts)
     tables.add(listed)
     looked: dict[str, SideFiles] = {}
@@ -128,6 +129,12 @@ def counts_schema(prepared: Prepared) -> pa.Schema:
         return pa.schema([("item_id", prepared.lists.candidates.schema.field("item_id").type)])
     schema = prepared.schemas["items"]
     return schema.remove(schema.get_field_index("dt"))
+
+
+def _looked_at(counts: pa.Schema, kinds: Mapping[str, Any]) -> pa.Schema:
+    """The counts that the draws look at: an item table of millions need not carry the others."""
+    names = {f"num_{name}" for chosen in kinds.values() for name in chosen.counts}
+    return pa.schema([field for field in counts if field.name in {"item_id", *names}])
 
 
 @dataclass(frozen=True)

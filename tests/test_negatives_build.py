@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -236,3 +237,16 @@ def test_negatives_without_lists_are_refused(tmp_path, simulated):
     samples = {"lists": False, "negatives": {}}
     with pytest.raises(UserErrors, match=r"samples\.lists: false"):
         build(settings(simulated, tmp_path / "a", samples=samples))
+
+
+def test_an_item_table_of_ten_million_rows_works(tmp_path, simulated):
+    ids = pa.array(np.arange(10**9, 10**9 + 10**7))
+    pq.write_table(pa.table({"vid": ids}), tmp_path / "items.parquet")
+    listed = {"path": str(tmp_path / "items.parquet"), "columns": {"item_id": "vid"}}
+    even = {"mix": {"uniform": 0.5, "popular": 0.5}, "history_window": None}
+    feed = settings(simulated, tmp_path / "a", catalogue={**SHORT, "items": listed}, negatives=even)
+    made = build(feed, asked=only(DAYS[0]))
+    assert made.totals["negatives.rows"] + made.totals["negatives.collided"] == 20 * 30
+    drawn = table(tmp_path / "a", "negatives", DAYS[0])
+    assert pc.min(drawn.column("item_id")).as_py() >= 10**9
+    assert drawn.column("item_q").to_pylist() == pytest.approx([1e-7] * len(drawn), rel=1e-3)

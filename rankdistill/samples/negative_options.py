@@ -165,6 +165,11 @@ class NegativesOptions(PositiveOptions):
         }
         return frozenset(name for name, is_needed in wanted.items() if is_needed)
 
+    @property
+    def counts(self) -> frozenset[str]:
+        chosen = self.popular.count_of
+        return frozenset({chosen}) if chosen and "popular" in self.sources else frozenset()
+
     def refuse(self, facts: LogFacts) -> list[str]:
         """Why these options cannot work on such a log; empty where they can."""
         reasons = [*self.refuse_positives(facts), *self._refuse_scores(facts)]

@@ -17,3 +17,8 @@ class SampleOptions(Options):
     def needs(self) -> frozenset[Need]:
         """What the kernel must be given beside the lists: then it waits for the second pass."""
         return frozenset()
+
+    @property
+    def counts(self) -> frozenset[str]:
+        """The counts of the catalogue that are looked at: click, positive, exposed, ..."""
+        return frozenset()

@@ -85,6 +85,10 @@ class PairwiseOptions(SampleOptions):
     def needs(self) -> frozenset[Need]:
         return frozenset() if self.debias is None else frozenset({"catalogue"})
 
+    @property
+    def counts(self) -> frozenset[str]:
+        return frozenset() if self.debias is None else frozenset({self.debias.count_of})
+
     @model_validator(mode="after")
     def _combination_works(self) -> Self:
         strategy, weight, cap = self.strategy, self.weight, self.max_pairs_per_request

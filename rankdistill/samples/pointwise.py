@@ -94,6 +94,10 @@ class PointwiseOptions(PositiveOptions):
     def needs(self) -> frozenset[Need]:
         return frozenset() if self.debias is None else frozenset({"catalogue"})
 
+    @property
+    def counts(self) -> frozenset[str]:
+        return frozenset() if self.debias is None else frozenset({self.debias.count_of})
+
     @model_validator(mode="after")
     def _combination_works(self) -> Self:
         if isinstance(self.negatives, BandNegatives) and "rank" in self.rules:
