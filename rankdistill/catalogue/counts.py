@@ -24,7 +24,7 @@ MAX_REQUESTS = 2**16 - 1
 
 
 class Counts(NamedTuple):
-    """item_id: [C] distinct; number: int64 [C, K], in the order of `count_names`."""
+    """item_id: [C] distinct; number: int64 [K, C], in the order of `count_names`."""
 
     item_id: pa.Array
     number: np.ndarray
@@ -68,15 +68,16 @@ def _block(lists: Lists, is_positive: np.ndarray, first: int, last: int) -> Coun
         words.append(sum(shifted, start=np.zeros(last - first, dtype=np.uint64)))
 
     item_id, order, starts = _by_item(lists.candidates.column("item_id").slice(first, last - first))
-    number = np.zeros((len(starts), len(words) * LANES), dtype=np.int64)
+    number = np.zeros((len(words) * LANES, len(starts)), dtype=np.int64)
     for place, word in enumerate(words):
         total = np.add.reduceat(word[order], starts) if len(starts) else word
         for n in range(LANES):
-            number[:, place * LANES + n] = total >> (LANE_BITS * np.uint64(n)) & _LANE
+            number[place * LANES + n] = total >> (LANE_BITS * np.uint64(n)) & _LANE
     num_stages = len(STAGES)
     # Who reached a stage: whose last it is, and all of the later ones.
-    number[:, :num_stages] = number[:, :num_stages][:, ::-1].cumsum(axis=1)[:, ::-1]
-    return Counts(item_id, number[:, : num_stages + 1 + len(lists.feedback)])
+    for stage in reversed(range(num_stages - 1)):
+        number[stage] += number[stage + 1]
+    return Counts(item_id, number[: num_stages + 1 + len(lists.feedback)])
 
 
 _ONE, _LANE = np.uint64(1), np.uint64(2**16 - 1)
@@ -99,10 +100,12 @@ def _by_item(column: pa.Array) -> tuple[pa.Array, np.ndarray, np.ndarray]:
 
 def added(parts: list[Counts]) -> Counts:
     """One row per item of all parts, counts added."""
-    number = np.concatenate([part.number for part in parts])
     item_id, order, starts = _by_item(pa.concat_arrays([part.item_id for part in parts]))
-    total = np.add.reduceat(number[order], starts, axis=0) if len(starts) else number
-    return Counts(item_id, total)
+    if not len(starts):
+        return parts[0]
+    # One count after the other: rows of all counts would be moved, not added, most of the time.
+    columns = (np.concatenate(column) for column in zip(*(p.number for p in parts), strict=True))
+    return Counts(item_id, np.stack([np.add.reduceat(c[order], starts) for c in columns]))
 
 
 class ItemCounts:
@@ -122,7 +125,7 @@ class ItemCounts:
     def total(self, feedback: tuple[str, ...]) -> pa.RecordBatch:
         """The rows of `items`, without dt."""
         item_id, number = added(self._parts)
-        columns = [item_id, *(pa.array(np.ascontiguousarray(column)) for column in number.T)]
+        columns = [item_id, *(pa.array(column) for column in number)]
         return pa.RecordBatch.from_arrays(columns, ["item_id", *count_names(feedback)])
 
 

@@ -38,7 +38,7 @@ def positive(lists: Lists) -> np.ndarray:
 
 def as_dict(counts: Counts) -> dict:
     names = count_names(("click",))
-    rows = zip(counts.item_id.to_pylist(), counts.number.tolist(), strict=True)
+    rows = zip(counts.item_id.to_pylist(), counts.number.T.tolist(), strict=True)
     return {item: dict(zip(names, numbers, strict=True)) for item, numbers in rows}
 
 
@@ -63,7 +63,7 @@ def test_counts_add_up_over_any_batches(rows, size):
 
 def test_partial_counts_are_put_together_when_they_grow_long(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "MAX_PARTIAL", 2)
-    counts = Counts(pa.array(["b", "a"]), np.array([[1, 0, 0, 0, 0, 0], [2, 0, 0, 0, 0, 0]]))
+    counts = Counts(pa.array(["b", "a"]), np.array([[1, 2], *[[0, 0]] * 5]))
     running = ItemCounts()
     for _ in range(5):
         running.add(counts)
@@ -78,7 +78,7 @@ def test_an_item_in_every_request_does_not_overflow():
     lists = replace(lists, candidates=same)
     found = counted(lists, np.ones(70_000, dtype=bool))
     assert found.item_id.to_pylist() == [7]
-    assert found.number.tolist() == [[70_000, 70_000, 70_000, 0, 0, 70_000]]
+    assert found.number.T.tolist() == [[70_000, 70_000, 70_000, 0, 0, 70_000]]
 
 
 def test_rows_that_an_engine_brought_together_add_up():
