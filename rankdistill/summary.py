@@ -86,7 +86,18 @@ def left_out(kind: str, total: Counter[str], share: float = 1.0) -> str:
     if total["requests"] and not total[f"{kind}.rows"]:
         return _why_empty(kind, total)
     found = {name: total[f"{kind}.{name}"] / share for name in NOTES[kind]}
-    return "; ".join(text.format(f"{found[n]:,.0f}") for n, text in NOTES[kind].items() if found[n])
+    texts = [text.format(f"{found[n]:,.0f}") for n, text in NOTES[kind].items() if found[n]]
+    return "; ".join([*_by_source(kind, total), *texts])
+
+
+def _by_source(kind: str, total: Counter[str]) -> Iterator[str]:
+    """What was drawn from each source, and which ran short."""
+    drawn = {n.removeprefix(f"{kind}.drawn."): num for n, num in total.items() if ".drawn." in n}
+    if kind == "negatives" and drawn:
+        yield ", ".join(f"{name} {num:,}" for name, num in drawn.items())
+        for name in drawn:
+            if short := total[f"{kind}.short.{name}"]:
+                yield f"{name} {short:,} short"
 
 
 def _findings(total: Counter[str]) -> str:
