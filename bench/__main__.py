@@ -13,14 +13,17 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
-from bench.logs import log
+from bench.logs import DAYS, LENGTH, NUM_USERS, cascade, log
 from bench.process import Cost, cost, load, side_by_side
 
 HERE = Path(__file__).parent
 LIMIT = "2GB"
+# The day before is there; of a month of history, too, no more than that.
+CATALOGUE = ("catalogue={window: 1d, allow_short_history: true}",)
 NO_SPARK = "  (skipped: needs Java and pyspark)"
 
 
@@ -39,15 +42,37 @@ class Bench:
     def peer(self, name: str, *arguments: str) -> list[str]:
         return [sys.executable, str(HERE / "peers" / name), *arguments, "{new}"]
 
-    def against(self, title: str, goal: float, ours: list[str], peer: list[str]) -> None:
-        """Print both costs and their ratios."""
-        found = side_by_side({"ours": ours, "peer": peer}, self.data, self.times)
+    def against(
+        self,
+        title: str,
+        goal: float,
+        ours: list[str],
+        peer: list[str],
+        starts: Mapping[str, Path] = MappingProxyType({}),
+    ) -> None:
+        """Print both costs and their ratios; starts: what lies in {new} before."""
+        found = side_by_side({"ours": ours, "peer": peer}, self.data, self.times, starts)
         print(f"\n{title} ({self.times} runs each, {load()})")
         for name, spent in found.items():
             print(f"  {name}  {_line(spent)}")
         wall = found["ours"].seconds / found["peer"].seconds
         cpu = found["ours"].cpu / found["peer"].cpu
         print(f"  ratio {wall:8.2f}    {cpu:8.2f}        goal {goal}", flush=True)
+
+    def second_day(
+        self, title: str, goal: float, source: Path, ours: Sequence[str], peer: Sequence[str]
+    ) -> None:
+        """Builds of a second day under two choices of options, each where the first day is."""
+        config = "second_day.yaml"
+        with tempfile.TemporaryDirectory(dir=self.data) as folder:
+            starts, commands = {}, {}
+            for name, choice in (("ours", ours), ("peer", peer)):
+                starts[name] = Path(folder) / name
+                command = self.ours(source, config, *choice)
+                first = [word.replace("{new}", str(starts[name])) for word in command]
+                cost([*first, "--dt", DAYS[0]], self.data)
+                commands[name] = [*command, "--dt", DAYS[1]]
+            self.against(title, goal, commands["ours"], commands["peer"], starts)
 
 
 def _line(spent: Cost) -> str:
@@ -176,6 +201,27 @@ def catalogue(bench: Bench) -> None:
     connection.close()
 
 
+def negatives(bench: Bench) -> None:
+    """Lists and pairs with the default negatives, against those without; the second of two days."""
+    source = cascade(bench.data, bench.rows, LENGTH, NUM_USERS)
+    title = f"lists + pairs + negatives (ours) over lists + pairs (peer), {bench.rows:,} rows"
+    bench.second_day(title, 1.4, source, (*CATALOGUE, "samples.negatives={}"), ())
+
+
+def history(bench: Bench) -> None:
+    """Negatives kept from their users' history, against those that are not; as many users as
+    requests in two days: a million at the usual size."""
+    length = 20
+    num_users = 2 * bench.rows // length
+    source = cascade(bench.data, bench.rows, length, num_users)
+    title = f"history_window 30d (ours) over null (peer), {bench.rows:,} rows, {num_users:,} users"
+    ours, peer = (
+        (*CATALOGUE, f"samples.negatives={{history_window: {window}}}")
+        for window in ("30d", "null")
+    )
+    bench.second_day(title, 1.5, source, ours, peer)
+
+
 def steps(bench: Bench) -> None:
     """Where the time of a build goes."""
     from bench.steps import report
@@ -192,6 +238,8 @@ BENCHES: dict[str, Callable[[Bench], None]] = {
     "length": length,
     "simulate": simulate,
     "catalogue": catalogue,
+    "negatives": negatives,
+    "history": history,
     "steps": steps,
     "spark": spark,
     "large": large,

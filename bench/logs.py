@@ -1,8 +1,9 @@
 """Logs to measure on: requests of equal length, their rows shuffled or already in lists.
 
 Columns: request_id, user_id, request_time, item_id, rank, teacher_score, position, click. Every
-value is a hash of its place, so a log is the same wherever it is made. One day, no ties, no
-gaps, the first ten of a list exposed, one in ten of these clicked.
+value is a hash of its place, so a log is the same wherever it is made. No ties, no gaps, the
+first ten of a list exposed, one in ten of these clicked. `log` has one day and every candidate
+ranked; `cascade` has two days, and a pre-ranker that dropped most.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ LENGTH = 200
 NUM_ITEMS = 2_000_003  # a prime: equal steps through it never meet
 NUM_USERS = 200_000
 ROWS_LIST = 2048
+DAYS = ("2026-11-19", "2026-11-20")
 
 CANDIDATES = """
 SELECT
@@ -30,11 +32,11 @@ FROM (
         r, UNNEST(range(1, {length} + 1)) AS j,
         (hash(r, 'id') >> 2)::BIGINT AS request_id,
         (hash(r, 'user') % {num_users})::BIGINT AS user_id,
-        TIMESTAMPTZ '2026-11-20 00:00:00+00'
+        TIMESTAMPTZ '{day} 00:00:00+00'
             + to_microseconds((hash(r, 'time') % 86400000000)::BIGINT) AS request_time,
         hash(r, 'item') % {num_items} AS start,
         1 + hash(r, 'step') % 1000000 AS step,
-    FROM range({num_requests}) AS requests(r)
+    FROM range({first}, {first} + {num_requests}) AS requests(r)
 )
 """
 ROWS = "SELECT * EXCLUDE (place) FROM ({candidates}) ORDER BY place"
@@ -45,6 +47,15 @@ SELECT request_id, user_id, request_time,
     list(position ORDER BY rank) AS position, list(click ORDER BY rank) AS click
 FROM ({candidates}) GROUP BY ALL ORDER BY request_id
 """
+# As a cascade logs them: the pre-ranker dropped what stands behind {num_ranked}.
+CASCADE = """
+SELECT * EXCLUDE (place) REPLACE (
+        CASE WHEN rank <= {num_ranked} THEN rank END AS rank,
+        CASE WHEN rank <= {num_ranked} THEN teacher_score END AS teacher_score),
+    CASE WHEN position IS NOT NULL THEN 'exposed'
+        WHEN rank <= {num_ranked} THEN 'ranked' ELSE 'preranked' END AS stage
+FROM ({candidates}) ORDER BY place
+"""
 LAYOUTS = {"rows": ROWS, "lists": LISTS}
 
 
@@ -53,24 +64,45 @@ def log(folder: Path, num_rows: int, layout: str = "rows", length: int = LENGTH)
     path = folder / f"{layout}-{num_rows}x{length}.parquet"
     if path.exists():
         return path
-    folder.mkdir(parents=True, exist_ok=True)
+    sql = LAYOUTS[layout].format(candidates=_candidates(num_rows, length))
+    _write(sql, path, ROWS_LIST if layout == "lists" else 122_880)
+    return path
+
+
+def cascade(folder: Path, num_rows: int, length: int, num_users: int) -> Path:
+    """A folder dt=... of DAYS, each a cascade's log of num_rows rows, made where it is missing."""
+    made = folder / f"cascade-{num_rows}x{length}-{num_users}"
+    num_ranked = max(3 * length // 10, 15)
+    for number, day in enumerate(DAYS):
+        path = made / f"dt={day}" / "part.parquet"
+        if path.exists():
+            continue
+        first = number * (num_rows // length)
+        candidates = _candidates(num_rows, length, day, first, num_users)
+        _write(CASCADE.format(candidates=candidates, num_ranked=num_ranked), path, 122_880)
+    return made
+
+
+def _write(sql: str, path: Path, group: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
-    with duckdb.connect(config={"temp_directory": str(folder / "spill")}) as connection:
+    with duckdb.connect(config={"temp_directory": str(path.parent / "spill")}) as connection:
         connection.execute("SET enable_progress_bar = false; SET TimeZone = 'UTC'")
-        sql = LAYOUTS[layout].format(candidates=_candidates(num_rows, length))
-        group = ROWS_LIST if layout == "lists" else 122_880
         connection.execute(
             f"COPY ({sql}) TO '{unfinished}' "
             f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {group})"
         )
     unfinished.rename(path)
-    return path
 
 
-def _candidates(num_rows: int, length: int) -> str:
+def _candidates(
+    num_rows: int, length: int, day: str = DAYS[1], first: int = 0, num_users: int = NUM_USERS
+) -> str:
     return CANDIDATES.format(
         num_items=NUM_ITEMS,
-        num_users=NUM_USERS,
+        num_users=num_users,
         length=length,
         num_requests=num_rows // length,
+        first=first,
+        day=day,
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 
 
 @dataclass(frozen=True)
@@ -21,9 +24,12 @@ class Cost:
     peak: float
 
 
-def cost(command: list[str], folder: Path) -> Cost:
-    """One run of `command`; `{new}` in it stands for a fresh place under `folder`."""
+def cost(command: list[str], folder: Path, start: Path | None = None) -> Cost:
+    """One run of `command`; `{new}` in it stands for a fresh place under `folder`, where a copy
+    of `start` lies, if that is given."""
     with tempfile.TemporaryDirectory(dir=folder) as new, tempfile.TemporaryFile() as talk:
+        if start is not None:
+            shutil.copytree(start, f"{new}/out")
         words = [word.replace("{new}", f"{new}/out") for word in command]
         before = time.perf_counter()
         # The spill of a peer goes where its output goes; nothing is left behind.
@@ -37,12 +43,17 @@ def cost(command: list[str], folder: Path) -> Cost:
     return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def side_by_side(commands: dict[str, list[str]], folder: Path, times: int) -> dict[str, Cost]:
+def side_by_side(
+    commands: dict[str, list[str]],
+    folder: Path,
+    times: int,
+    starts: Mapping[str, Path] = MappingProxyType({}),
+) -> dict[str, Cost]:
     """The medians of `times` runs of each command, taken in turns: A B A B ..."""
     runs: dict[str, list[Cost]] = {name: [] for name in commands}
     for _ in range(times):
         for name, command in commands.items():
-            runs[name].append(cost(command, folder))
+            runs[name].append(cost(command, folder, starts.get(name)))
     return {name: _median(found) for name, found in runs.items()}
 
 
