@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rankdistill.build import build
 from rankdistill.catalogue.history import History
@@ -121,6 +122,8 @@ def _built(settings: Settings, dt: str, items: list[str]) -> Judged:
     table = pa.Table.from_batches(batches).combine_chunks()
     feedback = ("click",) if "click" in table.schema.names else ("judged",)
     lists = Lists.from_rows(table.to_batches()[0], "rank", feedback, dict.fromkeys(feedback, 1.0))
+    # Requests stand in parts as tasks finish; resamples go by their place.
+    lists = lists.take(pc.sort_indices(lists.requests.column("request_id")).to_numpy())
     names = tuple(n for n in data_set.schema("items").names if n.startswith("num_"))
     files = tuple(f for day in items for f in data_set.files("items", dt=day))
     catalogue = read_catalogue(files, names, lists.candidates.schema.field("item_id").type)

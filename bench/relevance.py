@@ -196,10 +196,11 @@ def margins(log: Log, tried: Sequence[Options]) -> None:
 def simulator(num_requests: int) -> None:
     """The tables of the simulator."""
     log = Log(simulated(num_requests), NUM)
-    print(f"### Simulator, {num_requests:,} requests; relevant: a true click probability of at")
-    print(f"least {CLICK_PROBABILITY}\n")
+    print(f"### Simulator: {num_requests:,} requests, {NUM} draws each\n")
+    print(f"Relevant: a true click probability, once looked at, of {CLICK_PROBABILITY} or more.\n")
     bands = ((11, 20), (21, 30), (31, 40), (41, 50), (51, 60))
     named = {f"`tail`, ranks {first}-{last}": ranks(first, last) for first, last in bands}
+    named["`tail`, the last 75 % (default)"] = only("tail")
     named |= {f"`{n}`": only(n) for n in ("prerank_dropped", "recall_dropped", "popular")}
     named["`uniform`"] = only("uniform")
     clicked = {"positives": "feedback", "allow_exposed": True}
@@ -212,7 +213,8 @@ def judgments(data: Path, run: str) -> None:
     """The tables of one TREC run."""
     judged = trec(data, run)
     log = Log(hidden(judged), ALL)
-    print(f"### {run}, {judged.lists.num_requests} queries; relevant: judged 1 or better\n")
+    print(f"### {run}: {judged.lists.num_requests} queries, every document drawn that may be\n")
+    print("Relevant: judged 1 or better; the unjudged are in no share.\n")
     bands = ((11, 20), (21, 40), (41, 60), (61, 100))
     named = {f"`tail`, ranks {first}-{last}": ranks(first, last) for first, last in bands}
     named["`uniform`, all documents of the run"] = only("uniform")
@@ -220,9 +222,9 @@ def judgments(data: Path, run: str) -> None:
     margins(log, TREC_MARGINS)
 
     known, unknown = (kind.drawn(ranks(TOP_K + 1)) for kind in (Log(judged, ALL), log))
-    print(f"Judgments as feedback: the guard `responded` takes {unknown.relevant.sum():,.0f} of")
-    print(f"{unknown.rows.sum():,.0f} candidates behind rank {TOP_K}; of those left")
-    print(f"{known.relevant.sum():,.0f} are relevant.\n")
+    cut = f"{unknown.relevant.sum():,.0f} of {unknown.rows.sum():,.0f} candidates"
+    left = f"{known.relevant.sum():,.0f} of {known.rows.sum():,.0f}"
+    print(f"Behind rank {TOP_K} {cut} are relevant; once judgments are feedback: {left}.\n")
 
 
 def main() -> None:

@@ -17,6 +17,10 @@ from pydantic import BaseModel
 
 from rankdistill import cli
 from rankdistill.document import read_document
+from rankdistill.samples.facts import LogFacts
+from rankdistill.samples.guards import GUARDS
+from rankdistill.samples.negative_options import DEFAULT_MIX
+from rankdistill.samples.sources import ORDER
 from rankdistill.schema_pages import pages
 from rankdistill.settings import Settings, settings_of
 
@@ -122,6 +126,41 @@ def inner(annotation: Any) -> list[type[BaseModel]]:
 
 def keys_of(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
+
+
+NEGATIVES = re.findall(
+    r"```yaml\n(.*?)```", (ROOT / "docs" / "negatives.md").read_text(), re.DOTALL
+)
+CASCADE = """
+output: out
+log: {path: logs, columns: {feedback: [click]}, stage: {from: column, column: stage}}
+"""
+OF_CASCADE = LogFacts(
+    has_score=True,
+    has_rank=True,
+    ranks_sampled=False,
+    has_feedback=True,
+    has_exposure=True,
+    score_kind="logit",
+    feedback=("click",),
+)
+
+
+@pytest.mark.parametrize("block", NEGATIVES)
+def test_the_configs_of_the_negatives_page_work_on_a_cascade_s_log(block):
+    assert len(NEGATIVES) > 5
+    settings = settings_of(read_document(CASCADE + block, "negatives.md"))
+    for kind, chosen in settings.samples.kinds().items():
+        resolved = chosen.for_student(settings.student).for_log(OF_CASCADE)
+        assert resolved.refuse(OF_CASCADE) == [], kind
+
+
+def test_the_negatives_page_tells_every_source_and_guard_and_the_defaults():
+    page = (ROOT / "docs" / "negatives.md").read_text()
+    assert not [name for name in (*ORDER, *GUARDS) if f"`{name}`" not in page]
+    for mix in DEFAULT_MIX.values():
+        told = r",\s".join(f"`{name}` {share:g}" for name, share in mix.items())
+        assert re.search(told, page), mix
 
 
 def choices() -> Iterator[tuple[str, str]]:
