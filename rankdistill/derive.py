@@ -23,7 +23,7 @@ from rankdistill.log.days import duration
 from rankdistill.one_pass import COUNTED, Tally
 from rankdistill.own_tables import Target, add_up
 from rankdistill.prepare import Prepared
-from rankdistill.second_pass import Redraw, SideFiles, redraw
+from rankdistill.second_pass import Redraw, SideFiles, redraw, units
 from rankdistill.store.builds import Build
 from rankdistill.store.dataset import DataSet
 from rankdistill.store.parts import Part
@@ -112,13 +112,11 @@ def derive(
             tuple(tables.of("responses", around.responses)),
             tuple(prepared.mined.paths) if prepared.mined else (),
         )
-    notify("drawing", kinds=list(kinds), days=len(days))
-    drawn, tally = redraw(
-        engine,
-        _recipe(prepared, target, kinds, counts, looked),
-        [(dt, file) for dt, files in tables.made.get("lists", {}).items() for file in files],
-        lambda done: None,
-    )
+    lists = tables.made.get("lists", {})
+    todo = units((dt, file) for dt, files in lists.items() for file in files)
+    notify("drawing", kinds=list(kinds), days=len(days), units=len(todo))
+    recipe = _recipe(prepared, target, kinds, counts, looked)
+    drawn, tally = redraw(engine, recipe, todo, lambda done: notify("progress", rows=done))
     made_parts = items + [Part(**part) for part in drawn]
     return Derived(made_parts, hidden + listed, tally, _windows(days, staging.base, tables))
 

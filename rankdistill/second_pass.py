@@ -75,11 +75,11 @@ def units(lists: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def redraw(
-    engine: Engine, recipe: Redraw, lists: Iterable[tuple[str, str]], progress: Progress
+    engine: Engine, recipe: Redraw, todo: Sequence[str], progress: Progress
 ) -> tuple[list[dict[str, Any]], Tally]:
-    """(parts, counts) of the kinds, drawn from the lists in (dt, file)."""
+    """(parts, counts) of the kinds, drawn from the lists of the units."""
     parts, tally = [], Tally()
-    for row in engine.each(units(lists), functools.partial(work, recipe), progress):
+    for row in engine.each(todo, functools.partial(work, recipe), progress):
         if row["kind"] == "part":
             parts.append(json.loads(row["value"]))
         else:

@@ -124,6 +124,8 @@ class Run:
             self._task = self._bar.add_task(self.verb, total=facts.get("rows") or None)
         elif event == "progress" and self._bar is not None:
             self._bar.advance(self._task, facts["rows"])
+        elif self._bar is not None and "units" in facts:
+            self._bar.reset(self._task, total=facts["units"], description=event)
         elif self._bar is not None:
             self._bar.update(self._task, description=event)
 
