@@ -125,6 +125,7 @@ def _tell(run: Run, chosen: Settings, made: builder.BuildResult) -> None:
         "warnings": list(made.warnings),
         "parts": len(made.parts),
         "bytes": sum(part.num_bytes for part in made.parts),
+        "features": [dict(table) for table in made.features],
     }
     run.facts.update(facts)
     for warning in made.warnings:

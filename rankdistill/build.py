@@ -22,6 +22,8 @@ from rankdistill.derive import HIDDEN, Windows, derive, refuse_short
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.engines.query import Engine
 from rankdistill.errors import UserError, UserErrors
+from rankdistill.feature_tables import judge_tables, stage, table_facts
+from rankdistill.features.join import let_go
 from rankdistill.judge import advice, check_conservation, judge_door, judge_grades, refuse_empty
 from rankdistill.log.days import Asked
 from rankdistill.one_pass import Tally, collect, reject_parts, summed, work
@@ -39,7 +41,8 @@ Notify = Callable[..., None]
 class BuildResult:
     """What a build did: the build that is now current, and what was counted.
 
-    is_new: False where everything asked for was up to date. parts: files written.
+    is_new: False where everything asked for was up to date. parts: files written. features: the
+    feature tables as they are configured now, for a trainer to find.
     """
 
     build: Build
@@ -48,6 +51,7 @@ class BuildResult:
     by_dt: Mapping[str, Mapping[str, int]]
     warnings: tuple[str, ...] = ()
     parts: tuple[Part, ...] = field(default=(), repr=False)
+    features: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def totals(self) -> Counter[str]:
@@ -81,7 +85,8 @@ def build(
             rest = set(prepared.files_by_day or ()) - set(ready)
             if ready and not rest:
                 counts = {dt: dict(current.days[dt].counts.get("counts", {})) for dt in ready}
-                return BuildResult(current, False, {}, counts)
+                tables = tuple(table_facts(prepared.features))
+                return BuildResult(current, False, {}, counts, features=tables)
             rest = with_followers(rest, ready, current)
             if ready := sorted(set(ready) - rest):
                 prepared = prepare(settings, engine, Asked(frozenset(rest)))
@@ -118,7 +123,9 @@ def _publish(
     repeated = repeated_requests(prepared, engine)
     num_rows = engine.count(prepared.query)
     notify("started", rows=num_rows[0], build_id=staging.build_id)
-    recipe = prepared.recipe(str(staging.root), staging.build_id, repeated)
+    root, build_id = str(staging.root), staging.build_id
+    joins, features, feature_counts = stage(prepared.features, engine, root, build_id)
+    recipe = prepared.recipe(root, build_id, repeated, joins)
     rows = engine.run(
         prepared.query,
         functools.partial(work, recipe),
@@ -131,8 +138,11 @@ def _publish(
     warnings = judge_door(prepared, tally) + advice(prepared)
     parts += reject_parts(recipe, sample)
     staged = [Part(**part) for part in parts]
-    derived = derive(prepared, engine, data_set, staging, staged, notify)
+    derived = derive(prepared, engine, data_set, staging, staged, notify, joins)
     tally.add(derived.tally)
+    tally.door.update(feature_counts)
+    warnings += judge_tables(feature_counts)
+    let_go()
     made = tuple(p for p in staged if p.table not in HIDDEN) + tuple(derived.parts)
     # A day whose files hold no usable row (any more) is replaced, too: by nothing.
     dts = {part.dt for part in made} | set(prepared.files_by_day or ())
@@ -147,11 +157,12 @@ def _publish(
         input_fingerprint=prepared.fingerprint,
         code_version=__version__,
     )
-    remove_parts(staging.root, derived.hidden)
+    remove_parts(staging.root, derived.hidden + features)
     notify("publishing", parts=len(made))
     published = data_set.publish(staging, made, recipe.schemas, facts, info)
     by_dt = {dt: dict(counts) for dt, counts in tally.by_dt.items()}
-    return BuildResult(published, True, dict(tally.door), by_dt, tuple(warnings), made)
+    tables = tuple(table_facts(prepared.features))
+    return BuildResult(published, True, dict(tally.door), by_dt, tuple(warnings), made, tables)
 
 
 def day_facts(
@@ -169,6 +180,7 @@ def day_facts(
                 "counts": dict(tally.by_dt.get(dt, {})),
                 "door": dict(tally.door),
                 "window": dict(windows.get(dt, {})),
+                "features": table_facts(prepared.features),
                 "log": {
                     "teacher_order": prepared.mapping.options.teacher_order,
                     "score_kind": prepared.mapping.options.score_kind,
@@ -183,6 +195,7 @@ def day_facts(
 
 
 def _input_paths(settings: Settings) -> list[str]:
-    sources = [settings.log, settings.log.feedback]
+    items = settings.catalogue.items if settings.catalogue else None
+    sources = [settings.log, settings.log.feedback, items, *settings.features]
     paths = [source.path for source in sources if source is not None and source.path is not None]
     return [p for path in paths for p in ([path] if isinstance(path, str) else path)]

@@ -43,6 +43,8 @@ CODES = {
     "E0315": "A table of vectors has nulls, NaN, widths that differ, or an id twice.",
     "E0316": "There is nobody to mine negatives for: no positive has the vectors of both its user"
     " and its item.",
+    "E0317": "A feature table without a time has several rows of one key.",
+    "E0318": "A feature table is too large to be joined: a worker could not hold it.",
     "E0401": "Spark cannot start: Java 17 or newer is not found.",
     "E0402": "The disk is full.",
     "E0403": "Memory ran out; the message names the setting to change.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ from rankdistill.catalogue.listed import Listed, listed_counts
 from rankdistill.catalogue.options import CatalogueOptions, days_around, num_days
 from rankdistill.engines.query import Engine, Query, Row
 from rankdistill.errors import PlaceError
+from rankdistill.features.join import Join
 from rankdistill.lists.group import Grouped
 from rankdistill.log.days import duration
 from rankdistill.one_pass import COUNTED, Tally
@@ -80,8 +81,9 @@ def derive(
     staging: Staging,
     parts: Sequence[Part],
     notify: Callable[..., None],
+    joins: tuple[Join, ...] = (),
 ) -> Derived:
-    """Everything of the build that comes from its own staged parts."""
+    """Everything of the build that comes from its own staged parts; joins: its feature tables."""
     target = Target(str(staging.root), staging.build_id, prepared.schemas)
     tables = Tables(data_set, staging.base)
     tables.add(parts)
@@ -115,7 +117,7 @@ def derive(
     lists = tables.made.get("lists", {})
     todo = units((dt, file) for dt, files in lists.items() for file in files)
     notify("drawing", kinds=list(kinds), days=len(days), units=len(todo))
-    recipe = _recipe(prepared, target, kinds, counts, looked)
+    recipe = replace(_recipe(prepared, target, kinds, counts, looked), joins=joins)
     drawn, tally = redraw(engine, recipe, todo, lambda done: notify("progress", rows=done))
     made_parts = items + [Part(**part) for part in drawn]
     return Derived(made_parts, hidden + listed, tally, _windows(days, staging.base, tables))

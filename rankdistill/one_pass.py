@@ -18,6 +18,7 @@ import pyarrow as pa
 from rankdistill.catalogue.counts import ItemCounts, counted
 from rankdistill.catalogue.history import responses_table
 from rankdistill.engines.query import Row
+from rankdistill.features.join import Join, join
 from rankdistill.lists.batch import Lists
 from rankdistill.lists.group import Grouped
 from rankdistill.log.arrange import findings
@@ -41,7 +42,8 @@ class Recipe:
 
     kinds: the resolved options of each sample kind drawn here; repeated: request keys of a
     lists log that occur in several rows; schemas: the Arrow schema of each table; positives:
-    the rule by which items are counted as positives, None where items are not counted.
+    the rule by which items are counted as positives, None where items are not counted; joins: the
+    feature tables whose columns the samples have.
     """
 
     mapping: LogMapping
@@ -54,6 +56,7 @@ class Recipe:
     repeated: tuple[int, ...] = ()
     write_lists: bool = True
     positives: PositiveOptions | None = None
+    joins: tuple[Join, ...] = ()
 
 
 @dataclass
@@ -152,7 +155,8 @@ def write_day(
     if "responses" in recipe.schemas:
         writer.write("responses", dt, responses_table(lists))
     for kind, of, drawn in draw_day(recipe, lists, counts):
-        writer.write(kind, dt, SAMPLERS[kind].gather(of, drawn))
+        rows = SAMPLERS[kind].gather(of, drawn)
+        writer.write(kind, dt, join(recipe.joins, kind, rows, of, drawn.request, counts))
 
 
 def collect(rows: Iterable[Row]) -> tuple[list[dict[str, Any]], Tally, RejectSample]:

@@ -10,6 +10,7 @@ from typing import Any
 from rankdistill.day_state import day_fingerprint, is_window_same
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.errors import UserError
+from rankdistill.feature_tables import table_lines
 from rankdistill.judge import describe_door, judge_door, judge_grades, refuse_empty
 from rankdistill.lists.batch import STAGES
 from rankdistill.log.mapping import ABOVE_ZERO
@@ -198,6 +199,7 @@ def _settings_lines(prepared: Prepared, num_rows: int) -> Iterator[str]:
         yield f"response  {' or '.join(response)} (log.response); never a negative"
     for kind, resolved in prepared.kinds.items():
         yield f"{kind:9} {_plain(resolved.model_dump(mode='json', exclude_none=True), top=True)}"
+    yield from table_lines(prepared.features)
     if prepared.catalogue is not None:
         chosen = prepared.catalogue
         own = f"the {chosen.window} before it" + (" and the day itself" if chosen.own_day else "")

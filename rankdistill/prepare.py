@@ -19,6 +19,8 @@ from rankdistill.catalogue.listed import Listed, bind_listed
 from rankdistill.catalogue.options import CatalogueOptions
 from rankdistill.engines.query import Engine, Query, identity, query_of
 from rankdistill.errors import ConfigError, InputError, UserError, UserErrors
+from rankdistill.feature_tables import OpenedTable, open_tables, table_files, with_features
+from rankdistill.features.join import Join
 from rankdistill.lists.batch import Lists
 from rankdistill.lists.group import Grouped
 from rankdistill.log.bind import bind
@@ -44,7 +46,7 @@ class Prepared:
     """A build that can start: what to read, how to read it, what to make of it.
 
     lists: without a request, for their columns. catalogue: None where items are not counted;
-    listed: the item table; mined: the table of mined items.
+    listed: the item table; mined: the table of mined items; features: the feature tables.
     """
 
     settings: Settings
@@ -60,8 +62,15 @@ class Prepared:
     catalogue: CatalogueOptions | None = None
     listed: tuple[Opened, Listed] | None = None
     mined: Opened | None = None
+    features: tuple[OpenedTable, ...] = ()
 
-    def recipe(self, root: str, build_id: str, repeated: tuple[int, ...] = ()) -> Recipe:
+    def recipe(
+        self,
+        root: str,
+        build_id: str,
+        repeated: tuple[int, ...] = (),
+        joins: tuple[Join, ...] = (),
+    ) -> Recipe:
         # Files of days that were not asked for are not read; then no row need be asked again.
         pruned = self.files_by_day is not None
         return Recipe(
@@ -75,6 +84,7 @@ class Prepared:
             repeated,
             self.settings.samples.lists,
             positives_of(self.kinds) if self.catalogue else None,
+            joins,
         )
 
     def kinds_of(self, number: int) -> dict[str, Any]:
@@ -111,9 +121,10 @@ class Prepared:
 
     @property
     def side_files(self) -> tuple[LogFile, ...]:
-        """Files that every day's draws look into, beside the log."""
+        """Files that every day's samples look into, beside the log."""
         listed = self.listed[0].files if self.listed else ()
-        return listed + (self.mined.files if self.mined else ())
+        mined = self.mined.files if self.mined else ()
+        return (*listed, *mined, *table_files(self.features))
 
 
 def prepare(settings: Settings, engine: Engine, asked: Asked | None = None) -> Prepared:
@@ -157,6 +168,11 @@ def prepare(settings: Settings, engine: Engine, asked: Asked | None = None) -> P
     if any("mined" in chosen.needs for chosen in kinds.values()):
         mined = engine.open(TableSource(path=kinds["negatives"].mined.path))
         check_mined(mined.schema, lists.requests.schema.field("user_id").type, item_id)
+    try:
+        features = open_tables(settings.features, engine, lists, mapping)
+        schemas = with_features(schemas, features, kinds)
+    except UserErrors as found:
+        raise settings.placed(found) from None
     return Prepared(
         settings,
         log,
@@ -171,6 +187,7 @@ def prepare(settings: Settings, engine: Engine, asked: Asked | None = None) -> P
         catalogue,
         listed,
         mined,
+        features,
     )
 
 

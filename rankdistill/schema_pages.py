@@ -74,7 +74,7 @@ def _table(contract: dict[str, Any]) -> str:
     for group in contract.get("open", ()):
         kind = "a list" if group["list"] else "one value"
         lines.append(
-            f"| *{group['group']} columns* | {kind} of the log's type | yes | | "
+            f"| *{group['group']} columns* | {kind} of its source's type | yes | | "
             f"{group['meaning']} |"
         )
     return "\n".join([*lines, ""])

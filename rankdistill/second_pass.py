@@ -23,6 +23,7 @@ from rankdistill.catalogue.history import History
 from rankdistill.catalogue.items import Catalogue
 from rankdistill.catalogue.law import Law
 from rankdistill.engines.query import Engine, Progress, Row
+from rankdistill.features.join import Join, join
 from rankdistill.lists.batch import ORDER_COLUMNS, Lists
 from rankdistill.one_pass import Tally
 from rankdistill.own_tables import Target
@@ -48,7 +49,7 @@ class Redraw:
     """All that a task needs to know. Plain data: it travels to Spark's workers.
 
     kinds: the resolved options of the kinds drawn here; files: dt -> what its draws look into;
-    counts: the columns of the catalogue's files.
+    counts: the columns of the catalogue's files; joins: feature tables, as in the first pass.
     """
 
     target: Target
@@ -61,6 +62,7 @@ class Redraw:
     history: timedelta | None = None
     future: timedelta | None = None
     files: Mapping[str, SideFiles] = field(default_factory=dict)
+    joins: tuple[Join, ...] = ()
 
 
 def units(lists: Iterable[tuple[str, str]]) -> list[str]:
@@ -101,7 +103,9 @@ def work(recipe: Redraw, todo: Iterator[str], task: str) -> Iterator[Row]:
                     for name, number in drawn.counts.items():
                         counts[f"{kind}.{name}"] += number
                     counts[f"{kind}.at_most"] += int(options.most_rows(lists.lengths).sum())
-                    writer.write(kind, dt, SAMPLERS[kind].gather(lists, drawn, side))
+                    rows = SAMPLERS[kind].gather(lists, drawn, side)
+                    rows = join(recipe.joins, kind, rows, lists, drawn.request, counts)
+                    writer.write(kind, dt, rows)
         parts = writer.close()
     for part in parts:
         yield {"kind": "part", "value": json.dumps(part.as_dict())}

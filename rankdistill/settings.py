@@ -15,6 +15,7 @@ from rankdistill.document import Document, apply_overrides, read_file
 from rankdistill.engines.duckdb_options import DuckDbOptions
 from rankdistill.engines.spark_options import SparkOptions
 from rankdistill.errors import UserErrors, unknown
+from rankdistill.features.options import FeatureTable, of_rows
 from rankdistill.log.days import DtOptions, SplitOptions
 from rankdistill.log.presets import PRESETS
 from rankdistill.log.source import LogOptions
@@ -58,6 +59,9 @@ class Settings(Options):
     catalogue: CatalogueOptions | None = Field(
         None, description="count items by day; by default where a sample kind needs it"
     )
+    features: list[FeatureTable] = Field(
+        [], description="tables of what is known of users, items and requests"
+    )
     samples: Samples = Samples()
 
     _document: Document | None = PrivateAttr(None)
@@ -77,6 +81,7 @@ class Settings(Options):
         for source in (dump["log"], dump["log"]["feedback"], items, mined):
             for key in ("path", "on_corrupt"):
                 (source or {}).pop(key, None)
+        dump["features"] = of_rows(dump["features"])
         return config_hash(dump, leave_out=("output", "engine"))
 
 

@@ -67,7 +67,18 @@ def build_summary(made: BuildResult, output: str) -> str:
     lines.append(f"days      {span_of(made.by_dt)}")
     if made.is_new:
         lines.append(f"door      {describe_door(made.door)}")
-    return "\n".join([*lines, "", text_table(rows)])
+    return "\n".join([*lines, *_features(total), "", text_table(rows)])
+
+
+def _features(total: Counter[str]) -> Iterator[str]:
+    """Of each joined feature table, how many look-ups found no row."""
+    found: dict[str, Counter[str]] = {}
+    for name, number in total.items():
+        if name.startswith("features."):
+            found.setdefault(name.split(".")[1], Counter())[name.split(".")[3]] += number
+    for table, counts in sorted(found.items()):
+        missing, looked_up = counts["missing"], counts["looked_up"]
+        yield f"features  {table}: no row for {missing:,} of {looked_up:,} looked up"
 
 
 def span_of(days: Iterable[str]) -> str:

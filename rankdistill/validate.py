@@ -9,6 +9,7 @@ from typing import Any
 
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.errors import UserError, UserErrors
+from rankdistill.feature_tables import table_lines
 from rankdistill.judge import describe_door, judge_door, refuse_empty
 from rankdistill.look import Look, look
 from rankdistill.plan import misleading
@@ -28,9 +29,11 @@ class Validation:
     hints: tuple[str, ...] = ()
     door: Mapping[str, int] | None = None
     columns: tuple[dict[str, Any], ...] = ()
+    features: tuple[str, ...] = ()
 
     def text(self) -> str:
         lines = [text_table(self.columns), ""] if self.columns else []
+        lines += self.features
         if self.door is not None:
             lines.append(f"door      {describe_door(self.door)}")
         lines += [f"warning   {text}" for text in self.warnings]
@@ -45,6 +48,7 @@ class Validation:
             "hints": list(self.hints),
             "door": dict(self.door or {}),
             "columns": list(self.columns),
+            "features": list(self.features),
         }
 
 
@@ -70,6 +74,7 @@ def validate(settings: Settings) -> Validation:
         tuple(_hints(prepared, seen)),
         seen.tally.door,
         _columns(prepared),
+        tuple(table_lines(prepared.features)),
     )
 
 

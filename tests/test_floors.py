@@ -20,7 +20,7 @@ GROUND = {
 }
 ROOMS = {
     **{"lists": 1, "log": 1},
-    **{"samples": 2, "catalogue": 2},
+    **{"samples": 2, "catalogue": 2, "features": 2},
     **{"quality": 3},
     **{"engines": 4, "store": 4, "export": 4, "student": 4},
 }

@@ -1,0 +1,1 @@
+"""Tables of what is known of users, items and requests, beside the log."""
