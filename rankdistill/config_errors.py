@@ -86,7 +86,7 @@ def _is_inside(fault: Fault, union: KeyPath) -> bool:
 
 
 def _told(fault: Fault, schema: Schema, document: Document) -> ConfigError:
-    tell = _TELLERS.get(fault.kind, _wrong)
+    tell = _wrong_name if fault.spot.is_name else _TELLERS.get(fault.kind, _wrong)
     return tell(fault, schema, document)
 
 
@@ -169,6 +169,20 @@ def _refused(fault: Fault, schema: Schema, document: Document) -> ConfigError:
         f"{dotted(fault.path)}: {text}" if fault.path else text,
         place=document.place(fault.path, of_key=whole),
         found=None if whole else _spelt(document, fault.path, fault.value),
+    )
+
+
+def _wrong_name(fault: Fault, schema: Schema, document: Document) -> ConfigError:
+    """A name in a mapping that is none of those it may hold."""
+    *block, key = fault.path
+    known = schema.choices(fault.spot.node)
+    near = closest(str(key), known)
+    return ConfigError(
+        "E0103",
+        f'unknown name "{key}" in {_name(block)}',
+        place=document.place(fault.path, of_key=True),
+        found=f"{key}; known are {', '.join(known)}" if known else str(key),
+        help=f'did you mean "{near}"?' if near else None,
     )
 
 

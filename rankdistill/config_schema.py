@@ -43,12 +43,14 @@ class Spot:
 
     node: schema of the value there; parent: of the block or list that holds it.
     union: the path and schema of the outermost plain union on the way, and the label taken.
+    is_name: not the value is meant but its name, the last of the path, in a mapping of names.
     """
 
     path: KeyPath
     node: Node
     parent: Node
     union: tuple[KeyPath, Node, str] | None = None
+    is_name: bool = False
 
 
 class Schema:
@@ -71,8 +73,11 @@ class Schema:
 
     def walk(self, location: Sequence[str | int]) -> Spot:
         path: KeyPath = ()
-        parent, node, union = {}, self.plain(self.root), None
+        parent: Node = {}
+        node, union = self.plain(self.root), None
         for part in location:
+            if part == "[key]":  # pydantic's way to say that the name itself is wrong
+                return Spot(path, self.plain(parent.get("propertyNames", {})), {}, union, True)
             if self.kinds(node):
                 node = self.plain(self.kinds(node).get(str(part), {}))
             elif "anyOf" in node or "oneOf" in node:

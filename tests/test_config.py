@@ -253,6 +253,20 @@ def test_a_wrong_value_is_told_with_its_place_what_is_known_and_a_fix(
     assert told(loaded, f"{text}\noutput: o\n") == expected.split(" && ")
 
 
+class Shares(Options):
+    mix: dict[Literal["popular", "tail"], float] = Field(default={})
+
+
+def test_a_wrong_name_in_a_mapping_is_told_with_the_names_that_are_known() -> None:
+    def shares(text: str) -> Shares:
+        return load(Shares, read_document(text, "a.yaml"))
+
+    assert told(shares, "mix:\n  populer: 1\n") == [
+        '2:3 E0103 unknown name "populer" in mix | populer; known are popular, tail | '
+        'did you mean "popular"?'
+    ]
+
+
 def test_a_missing_key_is_told_with_what_is_there() -> None:
     (error,) = told(loaded, "seed: 1\norder: rank\n")
     assert error == "1:1 E0106 output is missing | seed, order | --set output=VALUE   (text)"
