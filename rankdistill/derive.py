@@ -39,10 +39,14 @@ Windows = Mapping[str, Mapping[str, int | None]]
 
 @dataclass
 class Tables:
-    """Files of a table by day: of this build where it made the day, else of its base."""
+    """Files of a table by day: of this build where it made the day, else of its base.
+
+    own: the days that this build makes; of one whose files hold no row (any more) nothing.
+    """
 
     data_set: DataSet
     base: Build | None
+    own: frozenset[str] = frozenset()
     made: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     def add(self, parts: Iterable[Part]) -> None:
@@ -52,11 +56,11 @@ class Tables:
 
     def of(self, table: str, days: Iterable[str]) -> list[str]:
         """The files of some days; a day that this build made without a row has none."""
-        made, own = self.made.get(table, {}), self.made.get("lists", {})
+        made = self.made.get(table, {})
         before = self.base.days if self.base else {}
         found = []
         for dt in days:
-            if dt in made or dt in own:
+            if dt in made or dt in self.own:
                 found += made.get(dt, [])
             elif dt in before and table in before[dt].tables:
                 found += self.data_set.files(table, self.base, dt)
@@ -85,7 +89,8 @@ def derive(
 ) -> Derived:
     """Everything of the build that comes from its own staged parts; joins: its feature tables."""
     target = Target(str(staging.root), staging.build_id, prepared.schemas)
-    tables = Tables(data_set, staging.base)
+    own = {part.dt for part in parts} | {*(prepared.files_by_day or ())}
+    tables = Tables(data_set, staging.base, frozenset(own))
     tables.add(parts)
     counts = counts_schema(prepared)
     items = [
@@ -231,7 +236,7 @@ def _recipe(
 
 def _windows(days: Mapping[str, Around], base: Build | None, tables: Tables) -> Windows:
     builds: dict[str, int | None] = {dt: d.build for dt, d in (base.days if base else {}).items()}
-    builds |= dict.fromkeys(tables.made.get("lists", {}), 0)
+    builds |= dict.fromkeys(tables.own, 0)
     return {
         dt: {day: builds.get(day) for day in sorted({*around.items, *around.responses})}
         for dt, around in days.items()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
 from rankdistill.day_state import day_fingerprint, is_window_same
+from rankdistill.derive import refuse_short
 from rankdistill.engines.catalogue import make_engine
-from rankdistill.errors import UserError
+from rankdistill.errors import PlaceError, UserError
 from rankdistill.feature_tables import table_lines
 from rankdistill.judge import describe_door, judge_door, judge_grades, refuse_empty
 from rankdistill.lists.batch import STAGES
@@ -66,7 +67,7 @@ def plan(settings: Settings, *, exact: bool = False) -> Plan:
             share, seen = 1.0, look(prepared, engine)  # a few huge requests: none was drawn
     judged = judge_door(prepared, seen.tally)
     refuse_empty(seen.tally)
-    current = _current(settings)
+    current = current_build(settings)
     days = [
         {
             "dt": dt,
@@ -89,7 +90,12 @@ def plan(settings: Settings, *, exact: bool = False) -> Plan:
         ),
         days,
         _table_rows(prepared, seen, share),
-        (*judged, *blow_ups(seen, share), *misleading(prepared, seen)),
+        (
+            *judged,
+            *blow_ups(seen, share),
+            *misleading(prepared, seen),
+            *short_history(prepared, current, _to_make(days)),
+        ),
         share,
     )
 
@@ -111,6 +117,20 @@ def blow_ups(seen: Look, share: float = 1.0) -> Iterator[str]:
             f'E0305: {kind} would write up to {at_most:,.0f} rows: request "{request_id}" has '
             f"{candidates:,} candidates and may give {rows:,} of them; {advice}"
         )
+
+
+def _to_make(days: Iterable[dict[str, Any]]) -> list[str]:
+    """The days of a plan that a build would make."""
+    return [d["dt"] for d in days if not d["state"].startswith(("up to date", "stays"))]
+
+
+def short_history(prepared: Prepared, current: Build | None, dts: Iterable[str]) -> list[str]:
+    """Why a build of these days would be refused for days that are not there; else nothing."""
+    try:
+        refuse_short(prepared, dts, current)
+    except PlaceError as fault:
+        return [f"{fault.code}: a build stops, as {fault.message} ({fault.found}); {fault.help}"]
+    return []
 
 
 def misleading(prepared: Prepared, seen: Look) -> list[str]:
@@ -242,7 +262,7 @@ def _table_rows(prepared: Prepared, seen: Look, share: float) -> list[dict[str, 
     return rows
 
 
-def _current(settings: Settings) -> Build | None:
+def current_build(settings: Settings) -> Build | None:
     try:
         return DataSet(place.existing(settings.output)).current()
     except UserError:

@@ -12,7 +12,7 @@ from rankdistill.errors import InputError
 from rankdistill.lists.batch import Lists
 from rankdistill.log.days import duration
 from rankdistill.quality.preview import COMMON, Preview, candidate_rows, reason_rows, stage_name
-from rankdistill.quality.why import why_listwise, why_pairwise, why_pointwise
+from rankdistill.quality.why import why_debiased, why_listwise, why_pairwise, why_pointwise
 from rankdistill.quality.why_negatives import outside_rows, why_negatives
 from rankdistill.samples.catalogue import SAMPLERS
 from rankdistill.samples.facts import LogFacts
@@ -128,6 +128,9 @@ def _reasons(
         if kind == "negatives":
             reasons[kind] = why_negatives(lists, samples.get(kind, []), options, side)
             continue
+        debias = getattr(options, "debias", None)
+        if debias is not None:  # it looks into the catalogue: what it did is read from the rows
+            options = options.model_copy(update={"debias": None})
         drawn = SAMPLERS[kind].draw(lists, options, settings.seed)
         if kind == "pointwise":
             reasons[kind] = why_pointwise(lists, drawn, options)
@@ -135,4 +138,6 @@ def _reasons(
             reasons[kind] = why_pairwise(lists, drawn, options, settings.seed)
         else:
             reasons[kind] = why_listwise(lists, drawn, options)
+        if debias is not None:
+            reasons[kind] = why_debiased(lists, reasons[kind], samples.get(kind, []))
     return reasons

@@ -163,8 +163,8 @@ class _Known:
         return Side(
             catalogue=self._catalogue,
             laws=self._laws,
-            history=known.before(lists, recipe.history) if recipe.history else None,
-            future=known.after(lists, recipe.future) if recipe.future else None,
+            history=known.before(lists, recipe.history) if recipe.history is not None else None,
+            future=known.after(lists, recipe.future) if recipe.future is not None else None,
             mined=self._mined.of(lists) if self._mined else None,
         )
 

@@ -12,7 +12,7 @@ from rankdistill.errors import UserError, UserErrors
 from rankdistill.feature_tables import table_lines
 from rankdistill.judge import describe_door, judge_door, refuse_empty
 from rankdistill.look import Look, look
-from rankdistill.plan import misleading
+from rankdistill.plan import current_build, misleading, short_history
 from rankdistill.prepare import Prepared, prepare
 from rankdistill.quality.text_table import text_table
 from rankdistill.settings import Settings
@@ -68,9 +68,13 @@ def validate(settings: Settings) -> Validation:
         refuse_empty(seen.tally)
     except UserError as fault:
         warnings, faults = [], (fault,)
+    if seen.tally.by_dt:
+        current = current_build(settings)
+        new = sorted(set(seen.tally.by_dt) - set(current.days if current else ()))
+        warnings += [*misleading(prepared, seen), *short_history(prepared, current, new)]
     return Validation(
         faults,
-        (*warnings, *(misleading(prepared, seen) if seen.tally.by_dt else ())),
+        tuple(warnings),
         tuple(_hints(prepared, seen)),
         seen.tally.door,
         _columns(prepared),

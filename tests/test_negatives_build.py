@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,8 +15,11 @@ from rankdistill.build import build
 from rankdistill.errors import InputError, PlaceError, UserErrors
 from rankdistill.log.days import Asked
 from rankdistill.log.simulate import SimulateOptions, simulate
+from rankdistill.plan import plan
+from rankdistill.request import preview_request
 from rankdistill.settings import Settings
 from rankdistill.store.dataset import DataSet
+from rankdistill.validate import validate
 
 DAYS = ["2026-11-01", "2026-11-02", "2026-11-03"]
 TABLES = ("lists", "pointwise", "items", "responses", "negatives")
@@ -250,3 +256,73 @@ def test_an_item_table_of_ten_million_rows_works(tmp_path, simulated):
     drawn = table(tmp_path / "a", "negatives", DAYS[0])
     assert pc.min(drawn.column("item_id")).as_py() >= 10**9
     assert drawn.column("item_q").to_pylist() == pytest.approx([1e-7] * len(drawn), rel=1e-3)
+
+
+def emptied(simulated, folder, day):
+    """A copy of the log, and the file of a day, to be emptied."""
+    shutil.copytree(simulated.log, folder)
+    (file,) = (folder / f"dt={day}").iterdir()
+    return SimpleNamespace(log=folder), file
+
+
+def test_a_day_that_was_emptied_is_no_longer_looked_into(tmp_path, simulated):
+    log, file = emptied(simulated, tmp_path / "log", DAYS[1])
+    build(settings(log, tmp_path / "a"))
+    pq.write_table(pq.ParquetFile(file).read().slice(0, 0), file)
+    build(settings(log, tmp_path / "a"))
+    build(settings(log, tmp_path / "b"))
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+    assert not build(settings(log, tmp_path / "b")).is_new
+
+
+def test_an_empty_day_alone_says_that_the_log_is_empty(tmp_path, simulated):
+    log, file = emptied(simulated, tmp_path / "log", DAYS[1])
+    pq.write_table(pq.ParquetFile(file).read().slice(0, 0), file)
+    with pytest.raises(InputError):
+        build(settings(log, tmp_path / "a"), asked=only(DAYS[1]))
+
+
+def test_days_written_without_dashes_look_into_each_other(tmp_path, simulated):
+    shutil.copytree(simulated.log, tmp_path / "log")
+    for day in DAYS:
+        (tmp_path / "log" / f"dt={day}").rename(tmp_path / "log" / f"dt={day.replace('-', '')}")
+    log = SimpleNamespace(log=tmp_path / "log")
+    found = [
+        build(settings(at, tmp_path / name)).totals for at, name in ((log, "a"), (simulated, "b"))
+    ]
+    for name in ("guarded.history", "short.popular", "drawn.popular"):
+        assert found[0][f"negatives.{name}"] == found[1][f"negatives.{name}"] > 0
+
+
+def test_plan_and_validate_say_that_a_build_would_miss_days(tmp_path, simulated):
+    strict = settings(simulated, tmp_path / "a", catalogue={"window": "2d"})
+    for warnings in (plan(strict).warnings, validate(strict).warnings):
+        assert any("E0208" in text and "2026-10-30" in text for text in warnings)
+    build(settings(simulated, tmp_path / "a"))
+    for warnings in (plan(settings(simulated, tmp_path / "a")).warnings, validate(strict).warnings):
+        assert not any("E0208" in text for text in warnings)
+
+
+def test_preview_tells_what_debias_made_of_a_positive(tmp_path, simulated):
+    samples = {
+        "pointwise": {"debias": {"t": 0.001, "most": 3}},
+        "pairwise": {"debias": {"most": 2}},
+    }
+    feed = settings(simulated, tmp_path / "a", samples=samples)
+    build(feed)
+    rows = [r for r in table(tmp_path / "a", "pointwise").to_pylist() if r["label"]]
+    request = str(next(r["request_id"] for r in rows if r["weight"] > 2))
+    shown = preview_request(DataSet.open(tmp_path / "a"), feed, request, why=True)
+    told = {row["item_id"]: str(row["pointwise"]) for row in shown.reasons}
+    kept = {r["item_id"]: r["weight"] for r in rows if str(r["request_id"]) == request}
+    for item, text in told.items():
+        after = f"debias: weight {kept[item]:.3g} in" if item in kept else "debias: left out"
+        assert (after in text) == text.startswith("positive"), text
+
+
+def test_windows_of_no_length_guard_nothing(tmp_path, simulated):
+    for name, window in (("a", "0d"), ("b", None)):
+        windows = {"history_window": window, "future_window": window}
+        build(settings(simulated, tmp_path / name, negatives=windows))
+    drawn = [DataSet.open(tmp_path / name).content_hash("negatives") for name in ("a", "b")]
+    assert drawn[0] == drawn[1]

@@ -42,11 +42,15 @@ def num_days(window: str) -> int:
 
 
 def day_before(dt: str, days: int) -> str | None:
-    """The ISO date `days` before `dt`; None where dt is no date."""
+    """The date `days` before `dt`, spelt as dt is: 2026-11-01 or 20261101; None where dt is no
+    such date, or where there is no such day before it."""
     try:
-        return (date.fromisoformat(dt) - timedelta(days=days)).isoformat()
-    except ValueError:
+        day = date.fromisoformat(dt)
+        before = (day - timedelta(days=days)).isoformat()
+    except (ValueError, OverflowError):
         return None
+    spelt = {day.isoformat(): before, day.isoformat().replace("-", ""): before.replace("-", "")}
+    return spelt.get(dt)
 
 
 def days_around(dt: str, before: int, after: int, *, own: bool) -> list[str]:

@@ -112,7 +112,9 @@ class DuckDb:
         yield from _in_threads(_reported(grouped, progress), work, self._threads)
 
     def each(self, units: Sequence[str], work: UnitWork, progress: Progress) -> Iterator[Row]:
-        yield from _in_threads(_told_of(units, progress), work, min(self._threads, len(units)))
+        if units:
+            num_threads = min(self._threads, len(units))
+            yield from _in_threads(_told_of(units, progress), work, num_threads)
 
     def _batches(self, query: Query, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         while True:

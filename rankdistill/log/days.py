@@ -20,6 +20,7 @@ from rankdistill.log.mapping import Mapping
 UNDATED = "undated"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DURATION = re.compile(r"(\d+)(s|m|h|d)")
+MAX_DAYS = 100_000  # of a duration: more than two centuries
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -28,7 +29,10 @@ def duration(text: str) -> timedelta:
     match = _DURATION.fullmatch(text)
     if not match:
         raise ValueError(f'"{text}" is no duration; write a number and s, m, h or d, like 6h')
-    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+    seconds = int(match[1]) * _SECONDS[match[2]]
+    if seconds > MAX_DAYS * _SECONDS["d"]:
+        raise ValueError(f'"{text}" is longer than {MAX_DAYS:,} days')
+    return timedelta(seconds=seconds)
 
 
 def moment(text: str) -> datetime:

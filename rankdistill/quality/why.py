@@ -6,6 +6,9 @@ and what the kernel made of them, and gives a text for each candidate: object [N
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import numpy as np
 
 from rankdistill.lists.batch import Lists
@@ -85,6 +88,23 @@ def _not_drawn(
             num = int(((ranks >= band.from_rank) & (ranks <= last)).sum())
             return f"not drawn, by chance (p={min(1.0, band.num / num):.3g})"
     return "in no band" if rank else "no teacher rank: in no band"
+
+
+def why_debiased(lists: Lists, why: np.ndarray, rows: Iterable[Mapping[str, Any]]) -> np.ndarray:
+    """`why` of a kind without debias, with what its stored rows say of the positives."""
+    of_rows: dict[Any, list[float]] = {}
+    for row in rows:
+        if row.get("label", 1):
+            item = row["pos_item_id"] if "pos_item_id" in row else row["item_id"]
+            of_rows.setdefault(item, []).append(row["weight"])
+    told = why.copy()
+    for place, item in enumerate(lists.candidates.column("item_id").to_pylist()):
+        if not str(why[place]).startswith("positive"):
+            continue
+        weights = ", ".join(f"{weight:.3g}" for weight in of_rows.get(item, ()))
+        after = f"weight {weights} in the table" if weights else "left out as popular"
+        told[place] = f"{why[place]}; debias: {after}"
+    return told
 
 
 def why_pairwise(lists: Lists, pairs: Pairs, options: PairwiseOptions, seed: int) -> np.ndarray:

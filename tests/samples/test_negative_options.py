@@ -74,6 +74,7 @@ def test_popularity_counts_clicks_where_the_log_has_them(feedback, chosen, expec
         ({"tail": {"kind": "ranks", "from_rank": 2, "to_rank": 10}}, "lies within top_k"),
         ({"tail": {"kind": "quantile", "low": 0.5, "high": 0.5}}, "is empty"),
         ({"history_window": "a month"}, "no duration"),
+        ({"history_window": "9999999999d"}, "longer than"),
         ({"margin": {"kind": "relative", "share": -0.1}}, "greater than or equal to 0"),
         ({"curriculum": [{"from_epoch": 0, "mix": {"tail": 1}}]}, "greater than or equal to 1"),
         ({"curriculum": [{"from_epoch": e, "mix": {"tail": 1}} for e in (3, 2)]}, "must ascend"),
