@@ -68,6 +68,12 @@ def judge_door(prepared: Prepared, tally: Tally) -> list[str]:
             "no row of the feedback table meets a candidate: are request_id and item_id under "
             "log.feedback.columns the same ids as the log's?"
         )
+    if unseen := door["feedback_without_exposure"]:
+        warnings.append(
+            f"{unseen:,} rows have feedback on an item that was not exposed: it is dropped, so "
+            "these items count as not responded to and may be drawn as negatives; is log.stage "
+            "right?"
+        )
     warnings += [f"file set aside: {path}: {why}" for path, why in prepared.log.skipped]
     return warnings
 

@@ -326,3 +326,13 @@ def test_windows_of_no_length_guard_nothing(tmp_path, simulated):
         build(settings(simulated, tmp_path / name, negatives=windows))
     drawn = [DataSet.open(tmp_path / name).content_hash("negatives") for name in ("a", "b")]
     assert drawn[0] == drawn[1]
+
+
+def test_feedback_on_what_was_not_exposed_is_warned_of(tmp_path, simulated):
+    log, file = emptied(simulated, tmp_path / "log", DAYS[0])
+    rows = pq.ParquetFile(file).read()
+    stage = pa.array(["ranked"] * len(rows))
+    pq.write_table(rows.set_column(rows.schema.get_field_index("stage"), "stage", stage), file)
+    found = build(settings(log, tmp_path / "a"), asked=only(DAYS[0])).warnings
+    clicks = pc.sum(rows.column("click")).as_py()
+    assert any(text.startswith(f"{clicks:,} rows have feedback on an item") for text in found)
