@@ -188,6 +188,12 @@ def table_facts(tables: Iterable[OpenedTable]) -> list[dict[str, Any]]:
     ]
 
 
+def request_names(facts: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """Columns of the samples that recorded tables gave to requests, not to items."""
+    joins = [table for table in facts if table["materialize"] and table["of"] != "item"]
+    return frozenset(f"{table['of']}_{name}" for table in joins for name in table["columns"])
+
+
 def table_lines(tables: Iterable[OpenedTable]) -> list[str]:
     """A line for each table: its place, its key, its features, and who joins it."""
     lines = []

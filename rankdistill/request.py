@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from rankdistill.catalogue.options import days_around, num_days
 from rankdistill.errors import InputError
+from rankdistill.feature_tables import request_names
 from rankdistill.lists.batch import Lists
 from rankdistill.log.days import duration
 from rankdistill.quality.preview import COMMON, Preview, candidate_rows, reason_rows, stage_name
@@ -39,7 +40,7 @@ def preview_request(
     )
     dt = row.column("dt")[0].as_py()
     samples = {
-        kind: _rows_of(data_set, kind, dt, lists.requests.column("request_id")[0])
+        kind: _rows_of(data_set, kind, dt, lists.requests.column("request_id")[0], day)
         for kind in SAMPLE_KINDS
         if kind in day.tables
     }
@@ -76,19 +77,22 @@ def _find(data_set: DataSet, build: Build | None, request_id: str) -> tuple[pa.R
     )
 
 
-def _rows_of(data_set: DataSet, kind: str, dt: str, key: pa.Scalar) -> list[dict[str, Any]]:
+def _rows_of(
+    data_set: DataSet, kind: str, dt: str, key: pa.Scalar, day: Day
+) -> list[dict[str, Any]]:
     rows = []
     for batch in data_set.read(kind, dt=dt):
         rows += batch.filter(pc.equal(batch.column("request_id"), key)).to_pylist()
     if kind == "listwise":
-        rows = [item for row in rows for item in _unrolled(row)]
+        whole = request_names(day.counts.get("features", ()))
+        rows = [item for row in rows for item in _unrolled(row, whole)]
     own = [{k: v for k, v in row.items() if k not in COMMON} for row in rows]
     return [{k: stage_name(v) if k == "stage" else v for k, v in row.items()} for row in own]
 
 
-def _unrolled(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """A graded list as a row per item."""
-    lists = {k: v for k, v in row.items() if isinstance(v, list)}
+def _unrolled(row: dict[str, Any], whole: frozenset[str]) -> list[dict[str, Any]]:
+    """A graded list as a row per item; whole: columns that are of the request, even as lists."""
+    lists = {k: v for k, v in row.items() if isinstance(v, list) and k not in whole}
     return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
 
 

@@ -11,6 +11,7 @@ from rankdistill.errors import UserError, UserErrors
 from rankdistill.log.days import Asked
 from rankdistill.log.simulate import SimulateOptions, simulate
 from rankdistill.plan import plan
+from rankdistill.request import preview_request
 from rankdistill.settings import Settings
 from rankdistill.store.dataset import DataSet
 from rankdistill.validate import validate
@@ -285,6 +286,13 @@ def test_a_table_that_no_worker_may_hold_is_refused_before_a_row_is_read(simulat
     assert "materialize: false" in found.help
 
 
+def test_a_table_whose_length_only_a_scan_tells_is_bounded_too(simulated, tmp_path):
+    (tmp_path / "users.csv").write_text("user_id,age\n" + "1,2\n" * 10)
+    table = one(tmp_path / "users.csv", format="csv", max_values=19)
+    found = refused(simulated, tmp_path, {**table, "key": {"column": "user_id", "as": "int"}})
+    assert found.code == "E0318"
+
+
 def test_a_feature_by_the_name_of_a_column_is_refused(simulated, tmp_path):
     path = user_table(tmp_path, user_id=[1], id=[2])
     assert refused(simulated, tmp_path, one(path)).code == "E0103"
@@ -329,3 +337,35 @@ def test_a_log_without_users_or_times_meets_no_table_of_them(simulated, tmp_path
             build(Settings.model_validate(feed.model_dump(by_alias=True) | changed))
         (found,) = fault.value.errors
         assert said in f"{found.message} {found.help}"
+
+
+def test_preview_shows_a_list_of_the_user_s_once_and_features_of_items_per_item(
+    simulated, tmp_path
+):
+    path = user_table(tmp_path, user_id=range(1, 9), likes=[["a", "b", "c"]] * 8)
+    items = {"of": "item", "path": str(simulated.out / "items.parquet"), "materialize": True}
+    feed = settings(simulated, tmp_path / "a", [one(path), items])
+    build(feed)
+    request_id = rows(tmp_path / "a", "listwise")[0]["request_id"]
+    shown = preview_request(DataSet.open(tmp_path / "a"), feed, str(request_id), why=True)
+    durations = {row["item_id"]: row["item_duration"] for row in shown.samples["pointwise"]}
+    for row in shown.samples["listwise"]:
+        assert "user_likes" not in row
+        assert row["item_duration"] == durations.get(row["item_id"], row["item_duration"])
+
+
+def test_a_user_named_by_a_hash_of_columns_meets_the_same_hash_of_the_table(simulated, tmp_path):
+    feed = settings(simulated, tmp_path / "a", [])
+    users = {"hash_of": ["user_id", "scene"]}
+    log = feed.log.model_dump(by_alias=True) | {"columns": {"user_id": users}}
+    pairs = [(user, scene) for user in range(1, 9) for scene in ("home", "search", "detail")]
+    user_id, scene = zip(*pairs, strict=True)
+    path = user_table(tmp_path, user_id=user_id, scene=scene, both=[f"{u}{s}" for u, s in pairs])
+    table = one(path, key=users, columns=["both"])
+    changed = {"log": log, "samples": {"pointwise": {}}, "features": [table]}
+    build(Settings.model_validate(feed.model_dump(by_alias=True) | changed))
+    logged = pq.read_table(simulated.log).to_pylist()
+    known = {row["request_id"]: f"{row['user_id']}{row['scene']}" for row in logged}
+    found = rows(tmp_path / "a", "pointwise")
+    assert found
+    assert all(row["user_both"] == known[row["request_id"]] for row in found)
