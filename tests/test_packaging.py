@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from rankdistill.contract import TABLES
+
 ROOT = Path(__file__).parent.parent
 SHIPPED = ("conf", "jobs", "rankdistill", "schemas", "setup.py", "pyproject.toml", "README.md")
 
@@ -82,7 +84,7 @@ def test_the_zip_for_py_files_is_imported_as_it_is_with_its_schemas(wheel, tmp_p
         "print(resource('schemas', 'lists.json'))"
     )
     tables, conf, place = python(tmp_path, packages, "-c", code).splitlines()
-    assert tables.split() == ["lists", "pointwise", "pairwise", "listwise", "rejects"]
+    assert tables.split() == list(TABLES)
     assert conf == "# The demo"
     assert str(packages) in place
     options = ["simulate", "--out", "sim", "--set=num_requests=3"]
