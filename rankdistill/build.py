@@ -24,7 +24,14 @@ from rankdistill.engines.query import Engine
 from rankdistill.errors import UserError, UserErrors
 from rankdistill.feature_tables import judge_tables, stage, table_facts
 from rankdistill.features.join import let_go
-from rankdistill.judge import advice, check_conservation, judge_door, judge_grades, refuse_empty
+from rankdistill.judge import (
+    advice,
+    check_conservation,
+    judge_door,
+    judge_grades,
+    judge_negatives,
+    refuse_empty,
+)
 from rankdistill.log.days import Asked
 from rankdistill.one_pass import Tally, collect, reject_parts, summed, work
 from rankdistill.prepare import Prepared, left_out, prepare, repeated_requests
@@ -149,7 +156,7 @@ def _publish(
     facts = day_facts(prepared, tally, dts, derived.windows)
     if not force:
         refuse_partial(prepared, facts, staging.base)
-    warnings += judge_grades(summed(tally.by_dt))
+    warnings += judge_grades(summed(tally.by_dt)) + judge_negatives(summed(tally.by_dt))
     warnings += left_behind(prepared, facts, staging.base)
     info = BuildInfo(
         config_hash=prepared.config_hash,

@@ -98,6 +98,25 @@ def judge_grades(total: Mapping[str, int]) -> list[str]:
     ]
 
 
+def judge_negatives(total: Mapping[str, int]) -> list[str]:
+    """A warning for each source that often ran short, and where nothing was left to fill in."""
+    found = []
+    for name, wanted in total.items():
+        source = name.removeprefix("negatives.target.")
+        short = total.get(f"negatives.short.{source}", 0)
+        if source != name and short > 0.2 * wanted:
+            found.append(
+                f"samples.negatives: {source} lacked {short / wanted:.0%} of what the mix wants of it; "
+                "the other sources of the mix filled in, as far as they could"
+            )
+    if unfilled := total.get("negatives.unfilled", 0):
+        found.append(
+            f"samples.negatives: {unfilled:,} of {total['negatives.wanted']:,} negatives were "
+            "wanted and not there: add a source to the mix (a share of 0 only fills), or lower num"
+        )
+    return found
+
+
 def describe_door(door: Mapping[str, int]) -> str:
     """rows in, used, and per reason, in one line."""
     reasons = [

@@ -5,6 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rankdistill.build import build
+from rankdistill.judge import judge_negatives
 from rankdistill.plan import plan
 from rankdistill.summary import build_summary
 from tests.log.door_kit import settings
@@ -26,3 +27,12 @@ def test_lists_of_one_grade_are_told_and_warned_of_where_most_are(tmp_path, widt
     for warnings in (planned.warnings, made.warnings):
         said = any("all grades are equal in 100% of the lists" in text for text in warnings)
         assert said == is_flat
+
+
+def test_sources_of_negatives_that_run_short_are_warned_of():
+    counts = {"target.popular": 10, "short.popular": 3, "target.tail": 10, "short.tail": 2}
+    counts |= {"wanted": 20, "unfilled": 1}
+    short, unfilled = judge_negatives({f"negatives.{name}": n for name, n in counts.items()})
+    assert "popular lacked 30%" in short
+    assert "1 of 20 negatives" in unfilled
+    assert judge_negatives({"pointwise.rows": 4}) == []
