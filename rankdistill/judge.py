@@ -106,8 +106,8 @@ def judge_negatives(total: Mapping[str, int]) -> list[str]:
         short = total.get(f"negatives.short.{source}", 0)
         if source != name and short > 0.2 * wanted:
             found.append(
-                f"samples.negatives: {source} lacked {short / wanted:.0%} of what the mix wants of it; "
-                "the other sources of the mix filled in, as far as they could"
+                f"samples.negatives: {source} lacked {short / wanted:.0%} of what the mix wants of "
+                "it; the other sources of the mix filled in, as far as they could"
             )
     if unfilled := total.get("negatives.unfilled", 0):
         found.append(
