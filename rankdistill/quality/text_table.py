@@ -7,7 +7,7 @@ from typing import Any
 
 from rankdistill.errors import printable
 
-MAX_CELL = 120
+MAX_CELL = 240
 # Integers that name something: no thousands separators.
 NAMES = ("build", "place", "position", "seed", "stage", "label")
 
