@@ -77,8 +77,8 @@ def _build(settings: Settings) -> tuple[Counter[str], float]:
         timed_samplers = {
             kind: replace(
                 sampler,
-                draw=_timed(sampler.draw, f"kernel {kind}", spent),
-                gather=_timed(sampler.gather, "gather", spent),
+                kernel=_timed(sampler.kernel, f"kernel {kind}", spent),
+                table=_timed(sampler.table, "gather", spent),
             )
             for kind, sampler in one_pass.SAMPLERS.items()
         }

@@ -144,13 +144,12 @@ def _publish(
     check_conservation(prepared, tally, num_rows)
     warnings = judge_door(prepared, tally) + advice(prepared)
     parts += reject_parts(recipe, sample)
-    staged = [Part(**part) for part in parts]
-    derived = derive(prepared, engine, data_set, staging, staged, notify, joins)
+    derived = derive(prepared, engine, data_set, staging, parts, notify, joins)
     tally.add(derived.tally)
     tally.door.update(feature_counts)
     warnings += judge_tables(feature_counts)
     let_go()
-    made = tuple(p for p in staged if p.table not in HIDDEN) + tuple(derived.parts)
+    made = tuple(p for p in parts if p.table not in HIDDEN) + tuple(derived.parts)
     # A day whose files hold no usable row (any more) is replaced, too: by nothing.
     dts = {part.dt for part in made} | set(prepared.files_by_day or ())
     facts = day_facts(prepared, tally, dts, derived.windows)

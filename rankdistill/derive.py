@@ -7,22 +7,20 @@ ones but where a guard asks for them.
 from __future__ import annotations
 
 import functools
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
-from rankdistill.catalogue.listed import Listed, listed_counts
+from rankdistill.catalogue.listed import listed_counts
 from rankdistill.catalogue.options import CatalogueOptions, days_around, num_days
-from rankdistill.engines.query import Engine, Query, Row
+from rankdistill.engines.query import Engine, Query
 from rankdistill.errors import PlaceError
 from rankdistill.features.join import Join
-from rankdistill.lists.group import Grouped
 from rankdistill.log.days import duration
 from rankdistill.one_pass import COUNTED, Tally
-from rankdistill.own_tables import Target, add_up
+from rankdistill.own_tables import Target, add_up, staged
 from rankdistill.prepare import Prepared
 from rankdistill.second_pass import Redraw, SideFiles, redraw, units
 from rankdistill.store.builds import Build
@@ -122,10 +120,9 @@ def derive(
     lists = tables.made.get("lists", {})
     todo = units((dt, file) for dt, files in lists.items() for file in files)
     notify("drawing", kinds=list(kinds), days=len(days), units=len(todo))
-    recipe = replace(_recipe(prepared, target, kinds, counts, looked), joins=joins)
+    recipe = _recipe(prepared, target, kinds, counts, looked, joins)
     drawn, tally = redraw(engine, recipe, todo, lambda done: notify("progress", rows=done))
-    made_parts = items + [Part(**part) for part in drawn]
-    return Derived(made_parts, hidden + listed, tally, _windows(days, staging.base, tables))
+    return Derived(items + drawn, hidden + listed, tally, _windows(days, staging.base, tables))
 
 
 def counts_schema(prepared: Prepared) -> pa.Schema:
@@ -195,18 +192,8 @@ def _listed(prepared: Prepared, engine: Engine, target: Target, counts: pa.Schem
         return []
     opened, listed = prepared.listed
     query = Query(opened, listed.paths, (), (), ())
-    work = functools.partial(_write_listed, target, listed, counts)
-    return [Part(**json.loads(row["value"])) for row in engine.run(query, work, lambda done: None)]
-
-
-def _write_listed(
-    target: Target, listed: Listed, counts: pa.Schema, batches: Iterable[Grouped], task: str
-) -> Iterator[Row]:
-    with target.writer(task) as writer:
-        for grouped in batches:
-            writer.write(LISTED, LISTED, listed_counts(listed, grouped.rows, counts))
-        for part in writer.close():
-            yield {"kind": "part", "value": json.dumps(part.as_dict())}
+    rows = functools.partial(listed_counts, listed, counts)
+    return staged(engine, query, target, LISTED, LISTED, rows)
 
 
 def _recipe(
@@ -215,6 +202,7 @@ def _recipe(
     kinds: dict[str, Any],
     counts: pa.Schema,
     files: dict[str, SideFiles],
+    joins: tuple[Join, ...],
 ) -> Redraw:
     history = {duration(k.history_window) for k in kinds.values() if "history" in k.needs}
     future = {duration(k.future_window) for k in kinds.values() if "future" in k.needs}
@@ -231,6 +219,7 @@ def _recipe(
         next(iter(history), None),
         next(iter(future), None),
         files,
+        joins,
     )
 
 

@@ -25,7 +25,7 @@ from rankdistill.lists.group import Grouped
 from rankdistill.log.files import LogFile, Opened, fingerprint
 from rankdistill.log.lookup import key_of
 from rankdistill.log.mapping import Mapping as LogMapping
-from rankdistill.own_tables import Target
+from rankdistill.own_tables import Target, part_rows
 from rankdistill.store.parts import Part
 
 STAGED = "_features"  # folders of staged tables: _features_user, ...
@@ -164,8 +164,7 @@ def _write(
             counts.update(found)
             writer.write(folder, "all", rows)
         parts = writer.close()
-    for part in parts:
-        yield {"kind": "part", "value": json.dumps(part.as_dict())}
+    yield from part_rows(parts)
     yield {"kind": "counts", "value": json.dumps(counts)}
 
 

@@ -51,6 +51,11 @@ def as_u64(x: int | np.ndarray) -> np.ndarray:
     return x if x.dtype == U64 else x.astype(np.int64, copy=False).view(U64)
 
 
+def unit(bits: np.ndarray) -> np.ndarray:
+    """The highest 53 bits as a float64 in [0, 1)."""
+    return (bits >> U64(11)) * 2.0**-53
+
+
 def name_key(name: str) -> int:
     """The xxh64 of one string: for purposes of draws and names of columns."""
     return int(xxh64(pa.array([name]))[0])

@@ -26,9 +26,11 @@ from rankdistill.log.days import UNDATED, Days
 from rankdistill.log.door import Admitted, admit
 from rankdistill.log.mapping import Mapping as LogMapping
 from rankdistill.log.rejects import RejectSample
-from rankdistill.samples.catalogue import SAMPLERS
+from rankdistill.own_tables import part_rows
+from rankdistill.samples.catalogue import NOTHING, SAMPLERS
 from rankdistill.samples.positives import PositiveOptions, positive_mask
-from rankdistill.store.parts import PartWriter
+from rankdistill.samples.side import Side
+from rankdistill.store.parts import Part, PartWriter
 
 # Raised with every change of the door or a kernel that changes rows.
 KERNEL_VERSION = 1
@@ -72,6 +74,10 @@ class Tally:
         by_dt = {dt: Counter(counts) for dt, counts in value["by_dt"].items()}
         return cls(Counter(value["door"]), by_dt)
 
+    def row(self) -> Row:
+        """The tally as a row that a task yields."""
+        return {"kind": "tally", "value": json.dumps({"door": self.door, "by_dt": self.by_dt})}
+
     def add(self, other: Tally) -> None:
         self.door.update(other.door)
         for dt, counts in other.by_dt.items():
@@ -108,12 +114,8 @@ def work(recipe: Recipe, batches: Iterable[Grouped], task: str) -> Iterator[Row]
         for dt, found in items.items():
             writer.write(COUNTED, dt, found.total(recipe.mapping.feedback_names))
         parts = writer.close()
-    for part in parts:
-        yield {"kind": "part", "value": json.dumps(part.as_dict())}
-    yield {
-        "kind": "tally",
-        "value": json.dumps({"door": tally.door, "by_dt": tally.by_dt}),
-    }
+    yield from part_rows(parts)
+    yield tally.row()
     yield {"kind": "rejects", "value": json.dumps(sample.rows())}
 
 
@@ -130,20 +132,25 @@ def by_day(admitted: Admitted) -> Iterator[tuple[str, Lists]]:
         yield dt, lists.take(np.flatnonzero(codes == code))
 
 
-def draw_day(
-    recipe: Recipe, lists: Lists, counts: Counter[str]
-) -> Iterator[tuple[str, Lists, Any]]:
-    """(kind, lists, drawn samples) of one day's lists; counts what each kind drew."""
+def draw_day(recipe: Recipe, lists: Lists, counts: Counter[str]) -> Iterator[tuple[str, Any]]:
+    """(kind, drawn samples) of one day's lists; counts the lists and what each kind drew."""
     counts["requests"] += lists.num_requests
     counts["candidates"] += lists.candidates.num_rows
     sampled = recipe.mapping.options.ranks == "sampled"
     counts.update(findings(lists, sampled=sampled))
-    for kind, options in recipe.kinds.items():
-        drawn = SAMPLERS[kind].draw(lists, options, recipe.seed)
+    yield from draw_kinds(recipe.kinds, lists, recipe.seed, counts)
+
+
+def draw_kinds(
+    kinds: Mapping[str, Any], lists: Lists, seed: int, counts: Counter[str], side: Side = NOTHING
+) -> Iterator[tuple[str, Any]]:
+    """(kind, drawn samples) of each kind; counts what it drew."""
+    for kind, options in kinds.items():
+        drawn = SAMPLERS[kind].draw(lists, options, seed, side)
         for name, number in drawn.counts.items():
             counts[f"{kind}.{name}"] += number
         counts[f"{kind}.at_most"] += int(options.most_rows(lists.lengths).sum())
-        yield kind, lists, drawn
+        yield kind, drawn
 
 
 def write_day(
@@ -154,18 +161,31 @@ def write_day(
         writer.write("lists", dt, lists.rows())
     if "responses" in recipe.schemas:
         writer.write("responses", dt, responses_table(lists))
-    for kind, of, drawn in draw_day(recipe, lists, counts):
-        rows = SAMPLERS[kind].gather(of, drawn)
-        writer.write(kind, dt, join(recipe.joins, kind, rows, of, drawn.request, counts))
+    for kind, drawn in draw_day(recipe, lists, counts):
+        writer.write(kind, dt, sample_table(kind, lists, drawn, recipe.joins, counts))
 
 
-def collect(rows: Iterable[Row]) -> tuple[list[dict[str, Any]], Tally, RejectSample]:
-    """(parts as plain rows, the sum of all tallies, the merged sample of rejects)."""
-    parts, tally, sample = [], Tally(), RejectSample()
+def sample_table(
+    kind: str,
+    lists: Lists,
+    drawn: Any,
+    joins: tuple[Join, ...],
+    counts: Counter[str],
+    side: Side = NOTHING,
+) -> pa.RecordBatch:
+    """The table of what was drawn, with the features that are joined."""
+    rows = SAMPLERS[kind].gather(lists, drawn, side)
+    return join(joins, kind, rows, lists, drawn.request, counts)
+
+
+def collect(rows: Iterable[Row]) -> tuple[list[Part], Tally, RejectSample]:
+    """(parts, the sum of all tallies, the merged sample of rejects)."""
+    parts: list[Part] = []
+    tally, sample = Tally(), RejectSample()
     for row in rows:
         value = json.loads(row["value"])
         if row["kind"] == "part":
-            parts.append(value)
+            parts.append(Part(**value))
         elif row["kind"] == "tally":
             tally.add(Tally.read(value))
         else:
@@ -173,10 +193,9 @@ def collect(rows: Iterable[Row]) -> tuple[list[dict[str, Any]], Tally, RejectSam
     return parts, tally, sample
 
 
-def reject_parts(recipe: Recipe, sample: RejectSample) -> list[dict[str, Any]]:
+def reject_parts(recipe: Recipe, sample: RejectSample) -> list[Part]:
     """The kept rejects of the whole build, written as parts of the table `rejects`."""
     with PartWriter(recipe.root, recipe.build_id, "rejects", schemas=recipe.schemas) as writer:
         for dt, batch in sample.tables():
             writer.write("rejects", dt or UNDATED, batch)
-        parts = writer.close()
-    return [part.as_dict() for part in parts]
+        return writer.close()

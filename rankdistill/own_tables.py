@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,44 @@ class Target:
         return PartWriter(self.root, self.build_id, task, schemas=self.schemas)
 
 
+def part_rows(parts: Iterable[Part]) -> Iterator[Row]:
+    """Parts as the rows that a task yields; `parts_of` reads them back."""
+    for part in parts:
+        yield {"kind": "part", "value": json.dumps(part.as_dict())}
+
+
+def parts_of(rows: Iterable[Row]) -> list[Part]:
+    """The parts of rows that are all of kind `part`."""
+    return [Part(**json.loads(row["value"])) for row in rows]
+
+
+def staged(
+    engine: Engine,
+    query: Query,
+    target: Target,
+    table: str,
+    dt: str,
+    rows: Callable[[Grouped], pa.RecordBatch],
+) -> list[Part]:
+    """What `rows` makes of each of the query's batches, as parts of `table`."""
+    work = functools.partial(_stage, target, table, dt, rows)
+    return parts_of(engine.run(query, work, lambda done: None))
+
+
+def _stage(
+    target: Target,
+    table: str,
+    dt: str,
+    rows: Callable[[Grouped], pa.RecordBatch],
+    batches: Iterable[Grouped],
+    task: str,
+) -> Iterator[Row]:
+    with target.writer(task) as writer:
+        for grouped in batches:
+            writer.write(table, dt, rows(grouped))
+        yield from part_rows(writer.close())
+
+
 def own_source(files: Sequence[str], schema: pa.Schema) -> Opened:
     """Parquet files of our own as a source; schema: the columns to read."""
     stats = [(file, Path(file).stat()) for file in files]
@@ -50,18 +88,4 @@ def add_up(
     source = own_source(files, counts)
     paths: dict[str, tuple[str, ...]] = {name: (name,) for name in counts.names}
     query = Query(source, paths, ("item_id",), (), ())
-    work = functools.partial(_add_up, target, table, dt)
-    return [Part(**json.loads(row["value"])) for row in engine.run(query, work, _unheard)]
-
-
-def _add_up(
-    target: Target, table: str, dt: str, batches: Iterable[Grouped], task: str
-) -> Iterator[Row]:
-    with target.writer(task) as writer:
-        for grouped in batches:
-            writer.write(table, dt, segment_totals(grouped))
-        for part in writer.close():
-            yield {"kind": "part", "value": json.dumps(part.as_dict())}
-
-
-def _unheard(done: int) -> None: ...
+    return staged(engine, query, target, table, dt, segment_totals)

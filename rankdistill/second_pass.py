@@ -23,14 +23,14 @@ from rankdistill.catalogue.history import History
 from rankdistill.catalogue.items import Catalogue
 from rankdistill.catalogue.law import Law
 from rankdistill.engines.query import Engine, Progress, Row
-from rankdistill.features.join import Join, join
+from rankdistill.features.join import Join
 from rankdistill.lists.batch import ORDER_COLUMNS, Lists
-from rankdistill.one_pass import Tally
-from rankdistill.own_tables import Target
-from rankdistill.samples.catalogue import SAMPLERS
+from rankdistill.one_pass import Tally, collect, draw_kinds, sample_table
+from rankdistill.own_tables import Target, part_rows
 from rankdistill.samples.mined import COLUMNS, MinedItems
 from rankdistill.samples.negative_options import NegativesOptions, laws
 from rankdistill.samples.side import Side
+from rankdistill.store.parts import Part
 
 GROUPS_PER_UNIT = 4  # row groups of lists that a task reads at once; a group has 1 M candidates
 
@@ -78,14 +78,9 @@ def units(lists: Iterable[tuple[str, str]]) -> list[str]:
 
 def redraw(
     engine: Engine, recipe: Redraw, todo: Sequence[str], progress: Progress
-) -> tuple[list[dict[str, Any]], Tally]:
+) -> tuple[list[Part], Tally]:
     """(parts, counts) of the kinds, drawn from the lists of the units."""
-    parts, tally = [], Tally()
-    for row in engine.each(todo, functools.partial(work, recipe), progress):
-        if row["kind"] == "part":
-            parts.append(json.loads(row["value"]))
-        else:
-            tally.add(Tally.read(json.loads(row["value"])))
+    parts, tally, _ = collect(engine.each(todo, functools.partial(work, recipe), progress))
     return parts, tally
 
 
@@ -98,18 +93,12 @@ def work(recipe: Redraw, todo: Iterator[str], task: str) -> Iterator[Row]:
             dt, counts = unit["dt"], tally.by_dt.setdefault(unit["dt"], Counter())
             for lists in read_lists(recipe, unit["file"], unit["groups"], dt):
                 side = known.side(dt, lists)
-                for kind, options in recipe.kinds.items():
-                    drawn = SAMPLERS[kind].draw(lists, options, recipe.seed, side)
-                    for name, number in drawn.counts.items():
-                        counts[f"{kind}.{name}"] += number
-                    counts[f"{kind}.at_most"] += int(options.most_rows(lists.lengths).sum())
-                    rows = SAMPLERS[kind].gather(lists, drawn, side)
-                    rows = join(recipe.joins, kind, rows, lists, drawn.request, counts)
+                for kind, drawn in draw_kinds(recipe.kinds, lists, recipe.seed, counts, side):
+                    rows = sample_table(kind, lists, drawn, recipe.joins, counts, side)
                     writer.write(kind, dt, rows)
         parts = writer.close()
-    for part in parts:
-        yield {"kind": "part", "value": json.dumps(part.as_dict())}
-    yield {"kind": "tally", "value": json.dumps({"door": {}, "by_dt": tally.by_dt})}
+    yield from part_rows(parts)
+    yield tally.row()
 
 
 def read_lists(recipe: Redraw, file: str, groups: Sequence[int], dt: str) -> Iterator[Lists]:

@@ -16,7 +16,7 @@ import numpy as np
 from rankdistill.catalogue.guide import Guide
 from rankdistill.catalogue.items import Catalogue
 from rankdistill.catalogue.ticks import TICKS, TICKS_BITS, in_ticks, power
-from rankdistill.hashing import mix, name_key
+from rankdistill.hashing import mix, name_key, unit
 from rankdistill.lists.batch import segment_sum
 from rankdistill.samples.lots import Lots
 
@@ -148,12 +148,12 @@ def draw(
     """
     assert len(num_draw) == len(excluded_offsets) - 1 == len(lots.request_key)
     assert num_draw.min(initial=0) >= 0 and num_draw.max(initial=0) <= MAX_DRAW
-    unit = (lots.bits(purpose, np.arange(len(num_draw)), 0, 0) >> np.uint64(11)) * 2.0**-53
+    shift = unit(lots.bits(purpose, np.arange(len(num_draw)), 0, 0))
     parts = []
     for first, last in _blocks(num_draw + np.diff(excluded_offsets)):
         offsets = excluded_offsets[first : last + 1]
         cut = excluded[offsets[0] : offsets[-1]]
-        part = _draw_block(law, unit[first:last], num_draw[first:last], offsets - offsets[0], cut)
+        part = _draw_block(law, shift[first:last], num_draw[first:last], offsets - offsets[0], cut)
         parts.append(replace(part, request=part.request + first))
     return Drawn(
         np.concatenate([part.request for part in parts]),

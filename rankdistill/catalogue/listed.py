@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from rankdistill.catalogue.options import ItemTable
 from rankdistill.errors import InputError, UserErrors
+from rankdistill.lists.group import Grouped
 from rankdistill.log.canonical import evaluate, missing
 from rankdistill.log.lookup import Lookup, MappedField, Path
 
@@ -47,9 +48,9 @@ def bind_listed(options: ItemTable, schema: pa.Schema, item_id: pa.DataType) -> 
     return listed
 
 
-def listed_counts(listed: Listed, raw: pa.RecordBatch, counts: pa.Schema) -> pa.RecordBatch:
+def listed_counts(listed: Listed, counts: pa.Schema, raw: Grouped) -> pa.RecordBatch:
     """The listed items with counts of 0; rows without an id are left out."""
-    item_id = evaluate(listed.field, raw)[0]
+    item_id = evaluate(listed.field, raw.rows)[0]
     item_id = item_id.filter(pa.array(~missing(item_id)))
     zeros = pa.array(np.zeros(len(item_id), dtype=np.int64))
     columns = [item_id if name == "item_id" else zeros for name in counts.names]

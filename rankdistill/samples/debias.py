@@ -14,7 +14,7 @@ from pydantic import Field
 
 from rankdistill.catalogue.items import Catalogue
 from rankdistill.config import Options
-from rankdistill.hashing import xxh64
+from rankdistill.hashing import unit, xxh64
 from rankdistill.lists.batch import Lists
 from rankdistill.samples.facts import LogFacts
 from rankdistill.samples.lots import Lots
@@ -105,5 +105,4 @@ def expected_copies(
 
 def copies(lots: Lots, request: np.ndarray, place: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """Whole numbers whose mean over seeds is `expected`, by hash of request and place; int64."""
-    unit = (lots.bits("debias", request, place, 0) >> np.uint64(11)) * 2.0**-53
-    return np.floor(expected + unit).astype(np.int64)
+    return np.floor(expected + unit(lots.bits("debias", request, place, 0))).astype(np.int64)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rankdistill.hashing import mix, name_key
+from rankdistill.hashing import mix, name_key, unit
 from rankdistill.lists.batch import segment_sum, spans
 
 MAX_FLOYD = 64  # its cost grows with the square of the number drawn; beyond, one sort is cheaper
@@ -162,8 +162,8 @@ def draw_systematic(
     total = (running[offsets[1:]] - running[offsets[:-1]])[segment]
     upper = running[1:] - running[offsets[:-1]][segment]
     first = request[offsets[:-1]]
-    unit = (lots.bits(f"{purpose}.offset", first, 0, 0) >> np.uint64(11)) * 2.0**-53
-    start = (unit[segment] * total).astype(np.int64)
+    shift = unit(lots.bits(f"{purpose}.offset", first, 0, 0))
+    start = (shift[segment] * total).astype(np.int64)
 
     hits = np.empty_like(ticks)
     steps_below = (upper * num_draw + start) // total
