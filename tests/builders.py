@@ -10,7 +10,17 @@ import pyarrow as pa
 
 from rankdistill.contract import TYPES
 from rankdistill.lists.batch import STAGES, Lists
+from rankdistill.samples.facts import LogFacts
 
+# Of a log that can tell everything.
+FACTS = LogFacts(
+    has_score=True,
+    has_rank=True,
+    ranks_sampled=False,
+    has_feedback=True,
+    has_exposure=True,
+    feedback=("click",),
+)
 CANDIDATE_TYPES = {
     "stage": "int8",
     "substage": "int8",

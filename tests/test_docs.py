@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,12 +18,12 @@ from pydantic import BaseModel
 
 from rankdistill import cli
 from rankdistill.document import read_document
-from rankdistill.samples.facts import LogFacts
 from rankdistill.samples.guards import GUARDS
 from rankdistill.samples.negative_options import DEFAULT_MIX
 from rankdistill.samples.sources import ORDER
 from rankdistill.schema_pages import pages
 from rankdistill.settings import Settings, settings_of
+from tests.builders import FACTS
 
 ROOT = Path(__file__).parent.parent
 DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -135,15 +136,7 @@ CASCADE = """
 output: out
 log: {path: logs, columns: {feedback: [click]}, stage: {from: column, column: stage}}
 """
-OF_CASCADE = LogFacts(
-    has_score=True,
-    has_rank=True,
-    ranks_sampled=False,
-    has_feedback=True,
-    has_exposure=True,
-    score_kind="logit",
-    feedback=("click",),
-)
+OF_CASCADE = replace(FACTS, score_kind="logit")
 
 
 @pytest.mark.parametrize("block", NEGATIVES)

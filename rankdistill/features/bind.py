@@ -16,7 +16,7 @@ from rankdistill.errors import ConfigError, InputError, UserError, UserErrors, c
 from rankdistill.features.options import ContextFeatures, EntityFeatures
 from rankdistill.lists.batch import Lists
 from rankdistill.log.canonical import evaluate, missing
-from rankdistill.log.lookup import Lookup, MappedField, Path, key_of
+from rankdistill.log.lookup import Lookup, MappedField, Path, key_of, unlike_ids
 from rankdistill.log.source import Column
 
 NOT_KEYS = ("request_time", "split")  # columns of a request that no table is keyed by
@@ -173,18 +173,9 @@ def _unlike(
             text = f"{key.place}: {key.name} of the log is no id; it must be integers or text"
             faults.append(InputError("E0304", text, found=str(kind), key=key_of(key.place)))
         elif found != own:
-            read_as = "int" if own == pa.int64() else "text"
-            column = ".".join(lookup.paths[key.aliases[0]])
-            faults.append(
-                InputError(
-                    "E0304",
-                    f'{key.place} and {key.name} of the log never meet: 1 is not "1"',
-                    found=f"{own} in the log, {found} in the feature table",
-                    help=f'--set {key.place}={{column: "{column}", as: {read_as}}} reads it as '
-                    "the log's",
-                    key=key_of(key.place),
-                )
-            )
+            pair = f"{key.place} and {key.name} of the log"
+            types = f"{own} in the log, {found} in the feature table"
+            faults.append(unlike_ids(pair, key, lookup, own, types))
     return faults
 
 

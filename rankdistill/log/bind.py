@@ -7,10 +7,10 @@ from dataclasses import replace
 import pyarrow as pa
 
 from rankdistill.contract import SAMPLE_TABLES, table_contract
-from rankdistill.errors import ConfigError, InputError, UserError, UserErrors, closest
+from rankdistill.errors import ConfigError, UserError, UserErrors, closest
 from rankdistill.log.casts import cast, plain
 from rankdistill.log.conditions import check_conditions
-from rankdistill.log.lookup import Lookup, MappedField, key_of
+from rankdistill.log.lookup import Lookup, MappedField, key_of, unlike_ids
 from rankdistill.log.mapping import (
     CANDIDATE_FIELDS,
     ORDER_NEEDS,
@@ -214,18 +214,9 @@ def _unlike_keys(
         ids = _read(mine, types[0]), _read(other, types[1])
         if None in ids or ids[0] == ids[1]:
             continue
-        read_as = "int" if ids[0] == pa.int64() else "text"
-        column = ".".join(feedback.paths[other.aliases[0]])
-        faults.append(
-            InputError(
-                "E0304",
-                f'{mine.place} and {other.place} never meet: 1 is not "1"',
-                found=f"{types[0]} in the log, {types[1]} in the feedback table",
-                help=f'--set {other.place}={{column: "{column}", as: {read_as}}} reads it as the '
-                "log's (or let the log's have `as`)",
-                key=key_of(other.place),
-            )
-        )
+        found = f"{types[0]} in the log, {types[1]} in the feedback table"
+        pair, also = f"{mine.place} and {other.place}", " (or let the log's have `as`)"
+        faults.append(unlike_ids(pair, other, feedback, ids[0], found, also))
     return faults
 
 

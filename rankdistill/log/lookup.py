@@ -200,3 +200,20 @@ def key_of(place: str) -> tuple[str | int, ...]:
 
 def is_list(kind: pa.DataType) -> bool:
     return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_list_view(kind)
+
+
+def unlike_ids(
+    pair: str, other: MappedField, of: Lookup, wanted: pa.DataType, found: str, also: str = ""
+) -> InputError:
+    """Ids of the log and of `other` that never meet. pair: what both are called; of: the look-up
+    of the other table; wanted: what the log's ids are read as; also: a further way out."""
+    read_as = "int" if wanted == pa.int64() else "text"
+    column = ".".join(of.paths[other.aliases[0]])
+    return InputError(
+        "E0304",
+        f'{pair} never meet: 1 is not "1"',
+        found=found,
+        help=f'--set {other.place}={{column: "{column}", as: {read_as}}} reads it as the '
+        f"log's{also}",
+        key=key_of(other.place),
+    )

@@ -11,11 +11,10 @@ import pytest
 from rankdistill.catalogue.items import Catalogue
 from rankdistill.samples.catalogue import SAMPLERS
 from rankdistill.samples.debias import DebiasOptions
-from rankdistill.samples.facts import LogFacts
 from rankdistill.samples.pairwise import PairwiseOptions
 from rankdistill.samples.pointwise import PointwiseOptions
 from rankdistill.samples.side import Side
-from tests.builders import make_lists, ranked_list
+from tests.builders import FACTS, make_lists, ranked_list
 
 # Item n was a positive COUNTS[n] times; 4 never.
 COUNTS = {1: 900, 2: 90, 3: 10}
@@ -82,16 +81,8 @@ def test_a_drop_changes_nothing_but_the_rows_of_that_positive(kind):
 
 
 def test_a_count_that_is_not_kept_is_refused():
-    facts = LogFacts(
-        has_score=True,
-        has_rank=True,
-        ranks_sampled=False,
-        has_feedback=True,
-        has_exposure=True,
-        feedback=("click",),
-    )
     for kind in OPTIONS.values():
-        (reason,) = kind(debias=DebiasOptions(count_of="like")).refuse(facts)
+        (reason,) = kind(debias=DebiasOptions(count_of="like")).refuse(FACTS)
         assert "known are recalled" in reason
         assert "click" in reason
-        assert not kind(debias=DebiasOptions(count_of="click")).refuse(facts)
+        assert not kind(debias=DebiasOptions(count_of="click")).refuse(FACTS)

@@ -10,10 +10,10 @@ from rankdistill.catalogue.history import Keys
 from rankdistill.catalogue.items import Catalogue
 from rankdistill.contract import arrow_schema, table_contract
 from rankdistill.samples.catalogue import SAMPLERS
-from rankdistill.samples.facts import SOURCES, LogFacts
+from rankdistill.samples.facts import SOURCES
 from rankdistill.samples.negative_options import NegativesOptions, laws
 from rankdistill.samples.side import Side
-from tests.builders import make_lists, ranked_list
+from tests.builders import FACTS, make_lists, ranked_list
 from tests.samples.logs import many_requests
 
 GRADES = [
@@ -57,14 +57,6 @@ CASES = [
     *(("negatives", {"per": per, "num": 6, "top_k": 3}) for per in ("request", "positive")),
     ("negatives", {"mix": {"uniform": 0.5, "popular": 0.5}, "num": 9}),
 ]
-FACTS = LogFacts(
-    has_score=True,
-    has_rank=True,
-    ranks_sampled=False,
-    has_feedback=True,
-    has_exposure=True,
-    feedback=("click",),
-)
 every_case = pytest.mark.parametrize(("table", "settings"), CASES)
 LISTS = many_requests(120)
 
