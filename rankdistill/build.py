@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from rankdistill import __version__
+from rankdistill import __version__, second_pass
 from rankdistill.day_state import (
     day_files,
     day_fingerprint,
@@ -23,7 +23,7 @@ from rankdistill.engines.catalogue import make_engine
 from rankdistill.engines.query import Engine
 from rankdistill.errors import UserError, UserErrors
 from rankdistill.feature_tables import judge_tables, stage, table_facts
-from rankdistill.features.join import let_go
+from rankdistill.features import join
 from rankdistill.judge import (
     advice,
     check_conservation,
@@ -148,7 +148,8 @@ def _publish(
     tally.add(derived.tally)
     tally.door.update(feature_counts)
     warnings += judge_tables(feature_counts)
-    let_go()
+    join.let_go()
+    second_pass.let_go()
     made = tuple(p for p in parts if p.table not in HIDDEN) + tuple(derived.parts)
     # A day whose files hold no usable row (any more) is replaced, too: by nothing.
     dts = {part.dt for part in made} | set(prepared.files_by_day or ())

@@ -147,7 +147,8 @@ class _Known:
                     options = chosen.model_dump_json(by_alias=True)
                     self._laws = read_laws(files.catalogue, names, item_id, options, recipe.seed)
                 self._history = read_history(files.responses)
-                self._mined = read_mined(files.mined) if files.mined else None
+                if files.mined:
+                    self._mined = read_mined(files.mined, recipe.target.build_id)
         known = self._history
         return Side(
             catalogue=self._catalogue,
@@ -199,7 +200,14 @@ def read_history(files: tuple[str, ...]) -> History:
 
 
 @functools.lru_cache(maxsize=1)
-def read_mined(files: tuple[str, ...]) -> MinedItems:
-    """What the files of `mined` hold."""
+def read_mined(files: tuple[str, ...], build_id: str) -> MinedItems:
+    """What the files of `mined` hold. They are the user's and may be written anew under their
+    names, unlike ours: another build_id reads them again."""
     tables = [pq.read_table(file, columns=list(COLUMNS), partitioning=None) for file in files]
     return MinedItems.make(pa.concat_tables(tables))
+
+
+def let_go() -> None:
+    """Forget what the draws of the build that is over looked into."""
+    for read in (read_laws, read_catalogue, read_history, read_mined):
+        read.cache_clear()

@@ -199,8 +199,11 @@ def test_mined_items_of_a_request_s_user_are_drawn(tmp_path, simulated):
     assert len(rows) == 5 * 90
     assert all(r["item_id"] - 10**9 - 10 * r["user_id"] in range(3, 8) for r in rows)
     assert not build(feed).is_new
-    mined_table(tmp_path, range(0, 20_001))
+    mined_table(tmp_path, range(0, 20_000), item_id=list(range(2 * 10**9, 2 * 10**9 + 160_000)))
     assert build(feed).is_new
+    rows = [r for r in table(tmp_path / "a", "negatives").to_pylist() if r["source"] == "mined"]
+    assert len(rows) == 5 * 90
+    assert min(r["item_id"] for r in rows) >= 2 * 10**9
 
 
 def test_a_mined_table_that_is_none_is_refused(tmp_path, simulated):
