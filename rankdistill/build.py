@@ -33,6 +33,12 @@ from rankdistill.judge import (
     refuse_empty,
 )
 from rankdistill.log.days import Asked
+from rankdistill.measuring import (
+    days_of_metrics,
+    facts_for_measures,
+    metrics_parts,
+    pass_gates,
+)
 from rankdistill.one_pass import Tally, collect, reject_parts, summed, work
 from rankdistill.prepare import Prepared, left_out, prepare, repeated_requests
 from rankdistill.settings import Settings
@@ -132,13 +138,14 @@ def _publish(
     notify("started", rows=num_rows[0], build_id=staging.build_id)
     root, build_id = str(staging.root), staging.build_id
     joins, features, feature_counts = stage(prepared.features, engine, root, build_id)
-    recipe = prepared.recipe(root, build_id, repeated, joins)
+    facts = facts_for_measures(prepared)
+    recipe = prepared.recipe(root, build_id, repeated, joins, facts)
     rows = engine.run(
         prepared.query,
         functools.partial(work, recipe),
         lambda done: notify("progress", rows=done),
     )
-    parts, tally, sample = collect(rows)
+    parts, tally, sample, states = collect(rows)
     tally.door.update(left_out(prepared, engine, num_rows[0]))
 
     check_conservation(prepared, tally, num_rows)
@@ -146,6 +153,7 @@ def _publish(
     parts += reject_parts(recipe, sample)
     derived = derive(prepared, engine, data_set, staging, parts, notify, joins)
     tally.add(derived.tally)
+    states.add(derived.states)
     tally.door.update(feature_counts)
     warnings += judge_tables(feature_counts)
     join.let_go()
@@ -153,11 +161,11 @@ def _publish(
     made = tuple(p for p in parts if p.table not in HIDDEN) + tuple(derived.parts)
     # A day whose files hold no usable row (any more) is replaced, too: by nothing.
     dts = {part.dt for part in made} | set(prepared.files_by_day or ())
-    facts = day_facts(prepared, tally, dts, derived.windows)
+    days = day_facts(prepared, tally, dts, derived.windows)
     if not force:
-        refuse_partial(prepared, facts, staging.base)
+        refuse_partial(prepared, days, staging.base)
     warnings += judge_grades(summed(tally.by_dt)) + judge_negatives(summed(tally.by_dt))
-    warnings += left_behind(prepared, facts, staging.base)
+    warnings += left_behind(prepared, days, staging.base)
     info = BuildInfo(
         config_hash=prepared.config_hash,
         seed=prepared.settings.seed,
@@ -165,8 +173,12 @@ def _publish(
         code_version=__version__,
     )
     remove_parts(staging.root, derived.hidden + features)
+    if facts is not None:
+        measured = days_of_metrics(facts, states, tally.by_dt, dts)
+        made += tuple(metrics_parts(measured, root, build_id, recipe.schemas))
+        warnings += pass_gates(measured, prepared.settings.quality, data_set, staging)
     notify("publishing", parts=len(made))
-    published = data_set.publish(staging, made, recipe.schemas, facts, info)
+    published = data_set.publish(staging, made, recipe.schemas, days, info)
     by_dt = {dt: dict(counts) for dt, counts in tally.by_dt.items()}
     tables = tuple(table_facts(prepared.features))
     return BuildResult(published, True, dict(tally.door), by_dt, tuple(warnings), made, tables)

@@ -19,9 +19,11 @@ from rankdistill.engines.query import Engine, Query
 from rankdistill.errors import PlaceError
 from rankdistill.features.join import Join
 from rankdistill.log.days import duration
+from rankdistill.measuring import facts_for_measures
 from rankdistill.one_pass import COUNTED, Tally
 from rankdistill.own_tables import Target, add_up, staged
 from rankdistill.prepare import Prepared
+from rankdistill.quality.state import States
 from rankdistill.second_pass import Redraw, SideFiles, redraw, units
 from rankdistill.store.builds import Build
 from rankdistill.store.dataset import DataSet
@@ -68,12 +70,13 @@ class Tables:
 @dataclass(frozen=True)
 class Derived:
     """parts: of visible tables; hidden: of the others; windows: dt -> day it looked into -> the
-    build that had made that day (0: this one; None: no such day)."""
+    build that had made that day (0: this one; None: no such day). states: of measures."""
 
     parts: list[Part]
     hidden: list[Part]
     tally: Tally
     windows: Windows
+    states: States
 
 
 def derive(
@@ -100,7 +103,7 @@ def derive(
     hidden = [part for part in parts if part.table == COUNTED]
     kinds = prepared.kinds_of(2)
     if not kinds:
-        return Derived(items, hidden, Tally(), {})
+        return Derived(items, hidden, Tally(), {}, States())
 
     days = {dt: _looked_into(prepared, dt, kinds) for dt in tables.made.get("lists", {})}
     refuse_short(prepared, days, staging.base)
@@ -121,8 +124,9 @@ def derive(
     todo = units((dt, file) for dt, files in lists.items() for file in files)
     notify("drawing", kinds=list(kinds), days=len(days), units=len(todo))
     recipe = _recipe(prepared, target, kinds, counts, looked, joins)
-    drawn, tally = redraw(engine, recipe, todo, lambda done: notify("progress", rows=done))
-    return Derived(items + drawn, hidden + listed, tally, _windows(days, staging.base, tables))
+    drawn, tally, states = redraw(engine, recipe, todo, lambda done: notify("progress", rows=done))
+    windows = _windows(days, staging.base, tables)
+    return Derived(items + drawn, hidden + listed, tally, windows, states)
 
 
 def counts_schema(prepared: Prepared) -> pa.Schema:
@@ -220,6 +224,7 @@ def _recipe(
         next(iter(future), None),
         files,
         joins,
+        facts_for_measures(prepared),
     )
 
 

@@ -94,6 +94,14 @@ class ResourceError(UserError):
     """E04xx: the environment lacks something (Java, memory, disk, a package)."""
 
 
+class GateError(UserError):
+    """E0602: a quality gate failed. The samples are as asked, and not good enough."""
+
+    @property
+    def exit_code(self) -> int:
+        return 1
+
+
 class UserErrors(Exception):
     """Several faults found together; at least one."""
 

@@ -25,8 +25,12 @@ from rankdistill.log.arrange import findings
 from rankdistill.log.days import UNDATED, Days
 from rankdistill.log.door import Admitted, admit
 from rankdistill.log.mapping import Mapping as LogMapping
+from rankdistill.log.reasons import NAMES
 from rankdistill.log.rejects import RejectSample
 from rankdistill.own_tables import part_rows
+from rankdistill.quality.facts import Facts
+from rankdistill.quality.state import States
+from rankdistill.quality.watch import Watch
 from rankdistill.samples.catalogue import NOTHING, SAMPLERS
 from rankdistill.samples.positives import PositiveOptions, positive_mask
 from rankdistill.samples.side import Side
@@ -45,7 +49,8 @@ class Recipe:
     kinds: the resolved options of each sample kind drawn here; repeated: request keys of a
     lists log that occur in several rows; schemas: the Arrow schema of each table; positives:
     the rule by which items are counted as positives, None where items are not counted; joins: the
-    feature tables whose columns the samples have.
+    feature tables whose columns the samples have; facts: what measures must know, None where
+    nothing is measured.
     """
 
     mapping: LogMapping
@@ -59,6 +64,7 @@ class Recipe:
     write_lists: bool = True
     positives: PositiveOptions | None = None
     joins: tuple[Join, ...] = ()
+    facts: Facts | None = None
 
 
 @dataclass
@@ -95,19 +101,20 @@ def summed(by_dt: Mapping[str, Mapping[str, int]]) -> Counter[str]:
 def work(recipe: Recipe, batches: Iterable[Grouped], task: str) -> Iterator[Row]:
     """Every batch through the door and the kernels into parts; then what was made, as rows.
 
-    A row has a `kind` (part, tally, rejects) and a JSON `value`.
+    A row has a `kind` (part, tally, rejects, states) and a JSON `value`.
     """
-    tally, sample = Tally(), RejectSample()
+    tally, sample, watch = Tally(), RejectSample(), Watch(recipe.facts)
     items: dict[str, ItemCounts] = {}
     with PartWriter(recipe.root, recipe.build_id, task, schemas=recipe.schemas) as writer:
         for grouped in batches:
             admitted = admit(grouped, recipe.mapping, recipe.days, recipe.repeated)
             tally.door.update(admitted.counts)
+            watch.fates(fates(admitted))
             if admitted.rejected is not None:
                 sample.add(admitted.rejected, recipe.mapping)
             for dt, lists in by_day(admitted):
                 counts = tally.by_dt.setdefault(dt, Counter())
-                write_day(recipe, dt, lists, writer, counts)
+                write_day(recipe, dt, lists, writer, counts, watch)
                 if recipe.positives is not None:
                     is_positive, _ = positive_mask(lists, recipe.positives)
                     items.setdefault(dt, ItemCounts()).add(counted(lists, is_positive))
@@ -117,6 +124,35 @@ def work(recipe: Recipe, batches: Iterable[Grouped], task: str) -> Iterator[Row]
     yield from part_rows(parts)
     yield tally.row()
     yield {"kind": "rejects", "value": json.dumps(sample.rows())}
+    yield {"kind": "states", "value": watch.states.as_json()}
+
+
+def fates(admitted: Admitted) -> dict[str, Counter[str]]:
+    """dt -> rows_in, and of these those rejected by reason; a row of no day is of UNDATED."""
+    found: dict[str, Counter[str]] = {}
+    lists = admitted.lists
+    for dt, number in _rows_by_day(lists.requests.column("dt"), lists.lengths).items():
+        found.setdefault(dt, Counter())["rows_in"] += number
+    if admitted.rejected is not None:
+        codes, dates = admitted.rejected.code, admitted.rejected.dt
+        for code in np.unique(codes):
+            of_reason = (codes == code).astype(np.int64)
+            for dt, number in _rows_by_day(dates, of_reason).items():
+                counts = found.setdefault(dt, Counter())
+                counts.update({"rows_in": number, f"rejected.{NAMES[code]}": number})
+    return found
+
+
+def _rows_by_day(dates: pa.Array, rows: np.ndarray) -> dict[str, int]:
+    """dt -> the sum of `rows` (int64, one for each date); without zeros."""
+    encoded = dates.fill_null(UNDATED).dictionary_encode()
+    codes = encoded.indices.to_numpy(zero_copy_only=False)
+    sums = np.bincount(codes, weights=rows, minlength=len(encoded.dictionary))
+    return {
+        dt: int(number)
+        for dt, number in zip(encoded.dictionary.to_pylist(), sums, strict=True)
+        if number
+    }
 
 
 def by_day(admitted: Admitted) -> Iterator[tuple[str, Lists]]:
@@ -154,15 +190,23 @@ def draw_kinds(
 
 
 def write_day(
-    recipe: Recipe, dt: str, lists: Lists, writer: PartWriter, counts: Counter[str]
+    recipe: Recipe,
+    dt: str,
+    lists: Lists,
+    writer: PartWriter,
+    counts: Counter[str],
+    watch: Watch,
 ) -> None:
     """The lists of one day and the samples of every configured kind."""
+    watch.see("lists", dt, lists)
     if recipe.write_lists:
         writer.write("lists", dt, lists.rows())
     if "responses" in recipe.schemas:
         writer.write("responses", dt, responses_table(lists))
     for kind, drawn in draw_day(recipe, lists, counts):
-        writer.write(kind, dt, sample_table(kind, lists, drawn, recipe.joins, counts))
+        rows = sample_table(kind, lists, drawn, recipe.joins, counts)
+        watch.see(kind, dt, lists, drawn, rows)
+        writer.write(kind, dt, rows)
 
 
 def sample_table(
@@ -178,19 +222,21 @@ def sample_table(
     return join(joins, kind, rows, lists, drawn.request, counts)
 
 
-def collect(rows: Iterable[Row]) -> tuple[list[Part], Tally, RejectSample]:
-    """(parts, the sum of all tallies, the merged sample of rejects)."""
+def collect(rows: Iterable[Row]) -> tuple[list[Part], Tally, RejectSample, States]:
+    """(parts, the sum of all tallies, the merged sample of rejects, the sum of all states)."""
     parts: list[Part] = []
-    tally, sample = Tally(), RejectSample()
+    tally, sample, states = Tally(), RejectSample(), States()
     for row in rows:
         value = json.loads(row["value"])
         if row["kind"] == "part":
             parts.append(Part(**value))
         elif row["kind"] == "tally":
             tally.add(Tally.read(value))
+        elif row["kind"] == "states":
+            states.add(States.of_json(value))
         else:
             sample.merge(value)
-    return parts, tally, sample
+    return parts, tally, sample, states
 
 
 def reject_parts(recipe: Recipe, sample: RejectSample) -> list[Part]:

@@ -32,6 +32,8 @@ from rankdistill.log.mapping import Mapping, raw_schema
 from rankdistill.log.rejects import SCHEMA as REJECTS
 from rankdistill.log.source import StageConstant, TableSource
 from rankdistill.one_pass import KERNEL_VERSION, Recipe
+from rankdistill.quality.facts import Facts
+from rankdistill.quality.metrics import SCHEMA as METRICS
 from rankdistill.samples.facts import LogFacts
 from rankdistill.samples.gather import sample_schema
 from rankdistill.samples.mined import check_mined
@@ -70,6 +72,7 @@ class Prepared:
         build_id: str,
         repeated: tuple[int, ...] = (),
         joins: tuple[Join, ...] = (),
+        facts: Facts | None = None,
     ) -> Recipe:
         # Files of days that were not asked for are not read; then no row need be asked again.
         pruned = self.files_by_day is not None
@@ -85,6 +88,7 @@ class Prepared:
             self.settings.samples.lists,
             positives_of(self.kinds) if self.catalogue else None,
             joins,
+            facts,
         )
 
     def kinds_of(self, number: int) -> dict[str, Any]:
@@ -160,6 +164,8 @@ def prepare(settings: Settings, engine: Engine, asked: Asked | None = None) -> P
     if catalogue is None and any("catalogue" in chosen.needs for chosen in kinds.values()):
         catalogue = CatalogueOptions()
     schemas = table_schemas(lists, kinds, catalogue, write_lists=settings.samples.lists)
+    if settings.quality.measure:
+        schemas["metrics"] = METRICS
     listed = None
     if catalogue is not None and catalogue.items is not None:
         opened = engine.open(catalogue.items)

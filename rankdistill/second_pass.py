@@ -27,6 +27,9 @@ from rankdistill.features.join import Join
 from rankdistill.lists.batch import ORDER_COLUMNS, Lists
 from rankdistill.one_pass import Tally, collect, draw_kinds, sample_table
 from rankdistill.own_tables import Target, part_rows
+from rankdistill.quality.facts import Facts
+from rankdistill.quality.state import States
+from rankdistill.quality.watch import Watch
 from rankdistill.samples.mined import COLUMNS, MinedItems
 from rankdistill.samples.negative_options import NegativesOptions, laws
 from rankdistill.samples.side import Side
@@ -49,7 +52,8 @@ class Redraw:
     """All that a task needs to know. Plain data: it travels to Spark's workers.
 
     kinds: the resolved options of the kinds drawn here; files: dt -> what its draws look into;
-    counts: the columns of the catalogue's files; joins: feature tables, as in the first pass.
+    counts: the columns of the catalogue's files; joins: feature tables, facts: of
+    measures, as in the first pass.
     """
 
     target: Target
@@ -63,6 +67,7 @@ class Redraw:
     future: timedelta | None = None
     files: Mapping[str, SideFiles] = field(default_factory=dict)
     joins: tuple[Join, ...] = ()
+    facts: Facts | None = None
 
 
 def units(lists: Iterable[tuple[str, str]]) -> list[str]:
@@ -78,15 +83,16 @@ def units(lists: Iterable[tuple[str, str]]) -> list[str]:
 
 def redraw(
     engine: Engine, recipe: Redraw, todo: Sequence[str], progress: Progress
-) -> tuple[list[Part], Tally]:
-    """(parts, counts) of the kinds, drawn from the lists of the units."""
-    parts, tally, _ = collect(engine.each(todo, functools.partial(work, recipe), progress))
-    return parts, tally
+) -> tuple[list[Part], Tally, States]:
+    """(parts, counts, states) of the kinds, drawn from the lists of the units."""
+    found = collect(engine.each(todo, functools.partial(work, recipe), progress))
+    parts, tally, _, states = found
+    return parts, tally, states
 
 
 def work(recipe: Redraw, todo: Iterator[str], task: str) -> Iterator[Row]:
     """Every unit's lists through the kernels into parts; then what was made, as rows."""
-    tally, known = Tally(), _Known(recipe)
+    tally, known, watch = Tally(), _Known(recipe), Watch(recipe.facts)
     with recipe.target.writer(task) as writer:
         for text in todo:
             unit = json.loads(text)
@@ -95,10 +101,12 @@ def work(recipe: Redraw, todo: Iterator[str], task: str) -> Iterator[Row]:
                 side = known.side(dt, lists)
                 for kind, drawn in draw_kinds(recipe.kinds, lists, recipe.seed, counts, side):
                     rows = sample_table(kind, lists, drawn, recipe.joins, counts, side)
+                    watch.see(kind, dt, lists, drawn, rows, side, known.responses)
                     writer.write(kind, dt, rows)
         parts = writer.close()
     yield from part_rows(parts)
     yield tally.row()
+    yield {"kind": "states", "value": watch.states.as_json()}
 
 
 def read_lists(recipe: Redraw, file: str, groups: Sequence[int], dt: str) -> Iterator[Lists]:
@@ -132,6 +140,11 @@ class _Known:
         self._laws: Mapping[str, Law]
         self._history: History
         self._mined: MinedItems | None = None
+
+    @property
+    def responses(self) -> History:
+        """All that users responded to around the day of the last `side`."""
+        return self._history
 
     def side(self, dt: str, lists: Lists) -> Side:
         recipe = self._recipe

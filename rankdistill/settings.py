@@ -19,6 +19,7 @@ from rankdistill.features.options import FeatureTable, of_rows
 from rankdistill.log.days import DtOptions, SplitOptions
 from rankdistill.log.presets import PRESETS
 from rankdistill.log.source import LogOptions
+from rankdistill.quality.options import QualityOptions
 from rankdistill.samples.listwise import ListwiseOptions
 from rankdistill.samples.negative_options import NegativesOptions
 from rankdistill.samples.pairwise import PairwiseOptions
@@ -63,6 +64,7 @@ class Settings(Options):
         [], description="tables of what is known of users, items and requests"
     )
     samples: Samples = Samples()
+    quality: QualityOptions = QualityOptions()
 
     _document: Document | None = PrivateAttr(None)
 
@@ -82,7 +84,7 @@ class Settings(Options):
             for key in ("path", "on_corrupt"):
                 (source or {}).pop(key, None)
         dump["features"] = of_rows(dump["features"])
-        return config_hash(dump, leave_out=("output", "engine"))
+        return config_hash(dump, leave_out=("output", "engine", "quality"))
 
 
 def read_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:

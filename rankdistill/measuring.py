@@ -1,0 +1,153 @@
+"""What a build measures: the facts its measures know, and the days of metrics it makes.
+
+Between the passes, which add up states, and `quality`, which reads and judges them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from rankdistill import __version__
+from rankdistill.errors import GateError, InputError
+from rankdistill.prepare import Prepared
+from rankdistill.quality.facts import Facts
+from rankdistill.quality.judged import SEVERITY
+from rankdistill.quality.metrics import SCHEMA, TABLE, Day, as_text, metrics, past_day
+from rankdistill.quality.options import SEGMENT_COLUMNS, QualityOptions
+from rankdistill.quality.state import States
+from rankdistill.quality.watch import DOOR, settled
+from rankdistill.store.builds import Build
+from rankdistill.store.dataset import DataSet
+from rankdistill.store.parts import Part, PartWriter
+from rankdistill.store.staging import Staging
+
+FAILED = "_failed"  # metrics of builds that a gate stopped
+
+
+def facts_for_measures(prepared: Prepared) -> Facts | None:
+    """What the measures of a build must know; None where nothing is measured."""
+    settings, options = prepared.settings, prepared.settings.quality
+    if not options.measure:
+        return None
+    log, own = prepared.mapping.options, {"request_id", "user_id", "request_time", "split", "dt"}
+    columns = tuple(n for n in prepared.lists.requests.schema.names if n not in own)
+    segments = options.segments
+    if segments is None:
+        segments = tuple(name for name in SEGMENT_COLUMNS if name in columns)
+    measures = options.model_dump(mode="json", exclude={"gates", "fail_on", "measure"})
+    return Facts(
+        student=settings.student,
+        teacher_order=log.teacher_order,
+        ranks=log.ranks,
+        score_kind=prepared.facts.score_kind,
+        max_candidates=log.max_candidates,
+        has_score=prepared.facts.has_score,
+        has_exposure=prepared.facts.has_exposure,
+        has_history=prepared.facts.has_history,
+        exposed_only=prepared.facts.exposed_only,
+        feedback=prepared.mapping.feedback_names,
+        response=dict(prepared.mapping.response),
+        kinds={k: o.model_dump(mode="json", by_alias=True) for k, o in prepared.kinds.items()},
+        tables=tuple(sorted(prepared.schemas)),
+        request_columns=columns,
+        has_time=prepared.mapping.request_field("request_time") is not None,
+        has_user=prepared.mapping.request_field("user_id") is not None,
+        split=settings.split.model_dump(mode="json"),
+        catalogue=prepared.catalogue.model_dump(mode="json") if prepared.catalogue else None,
+        measures={**measures, "segments": list(segments)},
+        provenance={
+            "config_hash": prepared.config_hash,
+            "seed": str(settings.seed),
+            "code_version": __version__,
+        },
+    )
+
+
+def days_of_metrics(
+    facts: Facts, states: States, by_dt: Mapping[str, Counter[str]], dts: Iterable[str]
+) -> list[Day]:
+    """What the table `metrics` gets of each day."""
+    states, _ = settled(states, facts.measures["segments"])
+    found = []
+    for dt in sorted(dts):
+        own = dict(states.day(dt))
+        door: Any = own.pop(DOOR, None)
+        fates = door.segments.get("", {}) if door else {}
+        found.append(Day(dt, facts, by_dt.get(dt, {}), fates, own))
+    return found
+
+
+def metrics_parts(
+    days: Sequence[Day], root: str, build_id: str, schemas: Mapping[str, pa.Schema]
+) -> list[Part]:
+    """The rows of the table `metrics`, written."""
+    with PartWriter(root, build_id, TABLE, schemas=schemas) as writer:
+        for day in days:
+            writer.write(TABLE, day.dt, pa.RecordBatch.from_pylist(day.rows(), schema=SCHEMA))
+        return writer.close()
+
+
+def days_of(data_set: DataSet, build: Build, dts: Collection[str] | None = None) -> list[Day]:
+    """What the table `metrics` of a build holds of some days (None: of all), by dt.
+
+    InputError E0601 where the build has no such table.
+    """
+    if TABLE not in build.tables:
+        raise InputError(
+            "E0601",
+            f"build {build.number} of {data_set.root} has no metrics",
+            help="build it again with quality.measure: true, or rankdistill check --recompute",
+        )
+    rows: dict[str, dict[str, str]] = {}
+    for batch in data_set.read(TABLE, build):
+        for row in batch.to_pylist():
+            if dts is None or row["dt"] in dts:
+                rows.setdefault(row["dt"], {})[row["measure"]] = row["state"]
+    return [Day.of_rows(dt, rows[dt]) for dt in sorted(rows)]
+
+
+def pass_gates(
+    days: Sequence[Day], options: QualityOptions, data_set: DataSet, staging: Staging
+) -> list[str]:
+    """Warnings of what the gates say; GateError E0602 where `fail_on` is reached."""
+    base = staging.base
+    first = min(day.dt for day in days)
+    known = days_of(data_set, base) if base is not None and TABLE in base.tables else []
+    past = [past_day(day) for day in known if day.dt < first]
+    document = metrics(days, options.chosen_gates(), past)
+    bad = [m for m in document["measures"] if m["verdict"] in ("warn", "fail")]
+    if reaches(document["verdict"], options.fail_on):
+        place = keep_failed(data_set, staging.build_id, document)
+        raise GateError(
+            "E0602",
+            "a quality gate failed, nothing is published",
+            found="; ".join(line(m) for m in bad),
+            help=f"rankdistill report --metrics {place}, and rankdistill explain {bad[0]['id']}; "
+            "build --fail-on never publishes in spite of it",
+        )
+    return [line(m) for m in bad]
+
+
+def reaches(verdict: str, fail_on: str) -> bool:
+    """Whether a verdict is as bad as `fail_on` or worse."""
+    return fail_on != "never" and SEVERITY[verdict] >= SEVERITY[fail_on]
+
+
+def keep_failed(data_set: DataSet, build_id: str, document: Mapping[str, Any]) -> Path:
+    """The metrics of a build that is not published, with examples of the failing rows."""
+    folder = data_set.root / FAILED
+    folder.mkdir(exist_ok=True)
+    place = folder / f"{build_id}.metrics.json"
+    place.write_text(as_text(document), encoding="utf-8")
+    return place
+
+
+def line(measure: Mapping[str, Any]) -> str:
+    """One measure in a line: "Q07 Teacher ties fail: 0.31 (n 9,800)"."""
+    value = "-" if measure["value"] is None else f"{measure['value']:.4g}"
+    return f"{measure['id']} {measure['name']} {measure['verdict']}: {value} (n {measure['n']:,})"

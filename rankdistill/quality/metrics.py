@@ -1,0 +1,231 @@
+"""The content of metrics.json: every measure of a data set read and judged, day by day and whole.
+
+A pure function of the table `metrics`: no times, hosts or build numbers, so that equal data and
+config give equal text. `report`, `check`, `diff` and the card are made from it alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from rankdistill.errors import InputError
+from rankdistill.quality.facts import Facts
+from rankdistill.quality.judged import SEVERITY, Judged, judged
+from rankdistill.quality.measure import Gate, PastDay, Reading, Shared
+from rankdistill.quality.measures import MEASURES
+from rankdistill.quality.state import ALL, Remembered, State, States
+
+SCHEMA_VERSION = 1
+TABLE = "metrics"
+SCHEMA = pa.schema(
+    [
+        pa.field("measure", pa.string(), nullable=False),
+        pa.field("state", pa.string(), nullable=False),
+        pa.field("dt", pa.string(), nullable=False),
+    ]
+)
+COUNTS, DOOR, FACTS = "counts", "door", "facts"  # rows of the table that are no measure's
+
+
+@dataclass(frozen=True)
+class Day:
+    """What the table `metrics` holds of one dt."""
+
+    dt: str
+    facts: Facts
+    counts: Mapping[str, int] = field(default_factory=dict)
+    door: Mapping[str, int] = field(default_factory=dict)
+    states: Mapping[str, Remembered] = field(default_factory=dict)
+
+    def rows(self) -> list[dict[str, str]]:
+        """The rows of the table."""
+        kept = {
+            FACTS: self.facts.as_json(),
+            COUNTS: json.dumps(dict(self.counts), sort_keys=True),
+            DOOR: json.dumps(dict(self.door), sort_keys=True),
+            **{name: found.as_json() for name, found in self.states.items()},
+        }
+        return [{"measure": m, "state": kept[m], "dt": self.dt} for m in sorted(kept)]
+
+    @classmethod
+    def of_rows(cls, dt: str, rows: Mapping[str, str]) -> Day:
+        """measure -> state, of one dt. InputError E0601 where they are not what we write."""
+        try:
+            return cls(
+                dt,
+                Facts.of_json(rows[FACTS]),
+                json.loads(rows[COUNTS]),
+                json.loads(rows[DOOR]),
+                {m: Remembered.of_json(rows[m]) for m in rows if m in MEASURES},
+            )
+        except (KeyError, TypeError, ValueError) as fault:
+            raise InputError(
+                "E0601",
+                f"the metrics of dt={dt} cannot be read",
+                found=f"{type(fault).__name__}: {fault}",
+                help="build the day again (rankdistill build --force --dt ...)",
+            ) from fault
+
+    def shared(self, past: Sequence[PastDay], baseline: Mapping[str, State]) -> Shared:
+        rest = {name: found.segments.get(ALL, {}) for name, found in self.states.items()}
+        return Shared(self.facts, self.counts, self.door, past, baseline, rest)
+
+
+def together(days: Sequence[Day]) -> Day:
+    """All days as one: states, counts and fates added up, facts of the newest."""
+    states = States()
+    counts: Counter[str] = Counter()
+    door: Counter[str] = Counter()
+    for day in days:
+        counts.update(day.counts)
+        door.update(day.door)
+        for name, found in day.states.items():
+            states.of("", name).add(found)
+    return Day("", days[-1].facts, counts, door, dict(states.day("")))
+
+
+def judged_day(
+    day: Day,
+    gates: Mapping[str, Gate | None],
+    past: Sequence[PastDay] = (),
+    baseline: Mapping[str, State] | None = None,
+) -> list[Judged]:
+    """Every measure of a day (or of several together), in the order of their ids."""
+    shared = day.shared(past, baseline or {})
+    return [
+        judged(measure, day.states.get(measure.id, Remembered()), shared, gates)
+        for measure in MEASURES.values()
+    ]
+
+
+def past_day(day: Day) -> PastDay:
+    """What the measures of an earlier day said, without its own past."""
+    readings = {j.measure.id: j.reading for j in judged_day(day, {})}
+    return PastDay(day.dt, readings)
+
+
+def metrics(
+    days: Sequence[Day],
+    gates: Mapping[str, Gate | None],
+    past: Sequence[PastDay] = (),
+    baseline: Mapping[str, State] | None = None,
+) -> dict[str, Any]:
+    """The document; past: days before these, oldest first.
+
+    A measure's value is that of all days together; its verdict is the worst of the whole and
+    of the days, so that a bad day is not averaged away.
+    """
+    assert days, "metrics of no day"
+    days = sorted(days, key=lambda day: day.dt)
+    before, by_day = list(past), {}
+    for day in days:
+        by_day[day.dt] = judged_day(day, gates, before, baseline)
+        before.append(PastDay(day.dt, {j.measure.id: j.reading for j in by_day[day.dt]}))
+    whole = days[0] if len(days) == 1 else together(days)
+    overall = by_day[days[0].dt] if len(days) == 1 else judged_day(whole, gates, past, baseline)
+    rows = [
+        _measure(found, {dt: by_day[dt][place] for dt in by_day})
+        for place, found in enumerate(overall)
+    ]
+    held = Counter(row["verdict"] for row in rows)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "verdict": max((row["verdict"] for row in rows), key=lambda v: SEVERITY[v]),
+        "num_verdicts": {verdict: held[verdict] for verdict in SEVERITY},
+        "days": [day.dt for day in days],
+        "facts": json.loads(whole.facts.as_json()),
+        "configs": len({day.facts.as_json() for day in days}),
+        "counts": dict(sorted(whole.counts.items())),
+        "door": dict(sorted(whole.door.items())),
+        "measures": rows,
+    }
+
+
+def _measure(found: Judged, by_day: Mapping[str, Judged]) -> dict[str, Any]:
+    worst = max([found, *by_day.values()], key=lambda j: SEVERITY[j.verdict])
+    return {
+        "id": found.measure.id,
+        "name": found.measure.name,
+        "what": found.measure.value,
+        "unit": found.measure.unit,
+        **_reading(found.reading),
+        "verdict": worst.verdict,
+        "verdicts": dict(found.verdicts),
+        "threshold": {
+            part: {"warn": gate.warn, "fail": gate.fail, "worse": gate.worse}
+            for part, gate in found.gates.items()
+        },
+        "why": found.why,
+        "segments": [
+            {"segment": name, **_reading(reading), "verdict": verdict}
+            for name, (reading, verdict) in found.segments.items()
+        ],
+        "days": {
+            dt: {"value": j.reading.value, "n": j.reading.n, "verdict": j.verdict}
+            for dt, j in by_day.items()
+        },
+        "examples": [
+            {"request_id": request, "item_id": item, "note": note}
+            for _, request, item, note in found.examples
+        ],
+    }
+
+
+def _reading(reading: Reading) -> dict[str, Any]:
+    return {
+        "value": _rounded(reading.value),
+        "n": reading.n,
+        "parts": {name: _rounded(value) for name, value in reading.parts.items()},
+        "histogram": {
+            name: {"labels": list(h.labels), "counts": list(h.counts), "unit": h.unit}
+            for name, h in reading.histograms.items()
+        },
+        "note": reading.note,
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    """To 12 digits: what the last bits of a division are is nobody's business."""
+    return None if value is None else float(f"{value:.12g}")
+
+
+def as_text(document: Mapping[str, Any]) -> str:
+    """metrics.json: equal documents have equal text."""
+    return json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def read_metrics(text: str, place: str) -> dict[str, Any]:
+    """The document of a metrics.json. InputError E0601 where it is damaged or of another
+    version: never an empty report that looks good."""
+    try:
+        found = json.loads(text)
+        version = found["schema_version"]
+        complete = version != SCHEMA_VERSION or (
+            isinstance(found["measures"], list)
+            and {"verdict", "days", "facts", "counts", "door"} <= set(found)
+            and all(
+                {"id", "value", "n", "verdict", "threshold"} <= set(m) for m in found["measures"]
+            )
+        )
+    except (KeyError, TypeError, ValueError) as fault:
+        raise _damaged(place, f"{type(fault).__name__}: {fault}") from fault
+    if version != SCHEMA_VERSION:
+        raise _damaged(place, f"schema_version {version}, and this version knows {SCHEMA_VERSION}")
+    if not complete or not found["measures"]:
+        raise _damaged(place, "parts of it are missing")
+    return found
+
+
+def _damaged(place: str, found: str) -> InputError:
+    return InputError(
+        "E0601",
+        f"{place} is not a metrics.json that can be read",
+        found=found,
+        help="rankdistill check --data DIR --recompute makes it anew from the tables",
+    )

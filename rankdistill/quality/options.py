@@ -1,0 +1,93 @@
+"""The block `quality` of the configuration: what is measured, and from where on it is bad."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, field_validator
+
+from rankdistill.config import Options
+from rankdistill.log.days import duration
+from rankdistill.quality.measure import Gate
+from rankdistill.quality.measures import MEASURES
+
+FailOn = Literal["fail", "warn", "never"]
+SEGMENT_COLUMNS = ("teacher_version", "scene", "bucket")
+
+
+class GateOptions(Options):
+    """warn, fail: the value from where on; null: never. For a gate that must lie within two
+    bounds, a list of both."""
+
+    warn: float | tuple[float, float] | None = None
+    fail: float | tuple[float, float] | None = None
+
+
+def _is_span(text: str) -> str:
+    duration(text)
+    return text
+
+
+Span = Annotated[str, AfterValidator(_is_span)]
+
+
+class QualityOptions(Options):
+    """gates: by measure (Q07) or part of one (Q06.over_cap) -> thresholds; null switches it off.
+
+    segments: request columns that measures are told by, None = those of teacher_version, scene
+    and bucket that are mapped. tie_eps: scores no further apart are tied. min_margin: pairs and
+    negatives below this score gap are close. temperature: of the soft labels' softmax.
+    attribution_window: how long after a request feedback still comes in; None = at once.
+    """
+
+    measure: bool = Field(True, description="measure while building")
+    fail_on: FailOn = Field("fail", description="verdict from which on nothing is published")
+    gates: dict[str, GateOptions | None] = {}
+    segments: tuple[str, ...] | None = None
+    tie_eps: float = Field(default=0.0, ge=0)
+    min_margin: float = Field(default=0.0, ge=0)
+    temperature: float = Field(default=1.0, gt=0)
+    attribution_window: Span | None = None
+
+    @field_validator("gates")
+    @classmethod
+    def _known(cls, gates: dict[str, GateOptions | None]) -> dict[str, GateOptions | None]:
+        known = gate_names()
+        for name, gate in gates.items():
+            if name not in known:
+                near = [k for k in known if k.split(".")[0] == name.split(".")[0].upper()]
+                shown = ", ".join(near or known)
+                raise ValueError(f'no gate is called "{name}"; known are {shown}')
+            if gate is not None:
+                _check_shape(name, gate)
+        return gates
+
+    def chosen_gates(self) -> dict[str, Gate | None]:
+        """The configured gates in place of the measures' own."""
+        return {
+            name: None if gate is None else Gate(gate.warn, gate.fail, own_gate(name).worse)
+            for name, gate in self.gates.items()
+        }
+
+
+def gate_names() -> list[str]:
+    """Every gate there is: Q06, Q06.over_cap, ..."""
+    return [
+        f"{measure.id}.{part}" if part else measure.id
+        for measure in MEASURES.values()
+        for part in measure.gates
+    ]
+
+
+def own_gate(name: str) -> Gate:
+    """The default of a gate."""
+    measure, _, part = name.partition(".")
+    return MEASURES[measure].gates[part]
+
+
+def _check_shape(name: str, gate: GateOptions) -> None:
+    is_span = own_gate(name).worse == "outside"
+    for edge in (gate.warn, gate.fail):
+        if edge is not None and isinstance(edge, tuple) != is_span:
+            wanted = "a list of two bounds" if is_span else "one number"
+            raise ValueError(f"{name} takes {wanted}, found {edge}")
