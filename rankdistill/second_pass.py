@@ -100,6 +100,7 @@ def work(recipe: Redraw, todo: Iterator[str], task: str) -> Iterator[Row]:
             for lists in read_lists(recipe, unit["file"], unit["groups"], dt):
                 side = known.side(dt, lists)
                 for kind, drawn in draw_kinds(recipe.kinds, lists, recipe.seed, counts, side):
+                    counts.update(_early(kind, drawn, side))
                     rows = sample_table(kind, lists, drawn, recipe.joins, counts, side)
                     watch.see(kind, dt, lists, drawn, rows, side, known.responses)
                     writer.write(kind, dt, rows)
@@ -107,6 +108,15 @@ def work(recipe: Redraw, todo: Iterator[str], task: str) -> Iterator[Row]:
     yield from part_rows(parts)
     yield tally.row()
     yield {"kind": "states", "value": watch.states.as_json()}
+
+
+def _early(kind: str, drawn: Any, side: Side) -> dict[str, int]:
+    """What a day wanted and lacked that has nothing yet to draw from: a log must begin somewhere,
+    so its mix is not judged (`Q18`)."""
+    if side.catalogue is None or len(side.catalogue):
+        return {}
+    told = ("target.", "short.")
+    return {f"{kind}.early.{k}": n for k, n in drawn.counts.items() if k.startswith(told)}
 
 
 def read_lists(recipe: Redraw, file: str, groups: Sequence[int], dt: str) -> Iterator[Lists]:

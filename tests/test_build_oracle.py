@@ -165,6 +165,8 @@ def test_an_unrelated_request_changes_nothing_for_the_others(tmp_path):
     before = made_from(rows, tmp_path / "a")
     after = made_from([*more, *rows], tmp_path / "b")
     for name, expected in before.items():
+        if name == "metrics":  # of all requests together
+            continue
         assert [row for row in after[name] if row["request_id"] != "another"] == expected
 
 

@@ -207,7 +207,8 @@ def test_plan_and_validate_have_a_line_per_table(simulated, prices, scenes, tmp_
 
 def test_nothing_of_the_tables_is_left_in_the_folder(built):
     folders = {path.name for path in built[0].iterdir() if path.is_dir()}
-    assert folders == {*KINDS, "lists", "items", "responses", "rejects", "builds", "_staging"}
+    tables = {*KINDS, "lists", "items", "responses", "rejects", "metrics"}
+    assert folders == {*tables, "builds", "_staging"}
 
 
 def one(path, **more):

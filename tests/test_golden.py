@@ -26,7 +26,11 @@ def test_the_demo_config_on_a_fixed_log_gives_the_kept_hashes(tmp_path):
 
     data_set = DataSet.open(tmp_path / "feed")
     found = {
-        "content": {table: str(data_set.content_hash(table)) for table in made.build.tables},
+        "content": {
+            table: str(data_set.content_hash(table))
+            for table in made.build.tables
+            if table != "metrics"  # what measures say of the rows, not rows
+        },
         "counts": {dt: dict(sorted(counts.items())) for dt, counts in made.by_dt.items()},
     }
     if os.environ.get("RANKDISTILL_WRITE_GOLDEN"):

@@ -152,7 +152,7 @@ def test_an_item_table_with_other_ids_or_columns_is_refused(tmp_path, simulated)
 def test_nothing_but_the_tables_is_left_in_the_folder(tmp_path, simulated):
     build(settings(simulated, tmp_path / "a"))
     folders = {path.name for path in (tmp_path / "a").iterdir() if path.is_dir()}
-    assert folders == {*TABLES, "rejects", "builds", "_staging"}
+    assert folders == {*TABLES, "rejects", "metrics", "builds", "_staging"}
 
 
 def test_no_negative_was_responded_to_in_the_window(tmp_path, simulated):
@@ -236,7 +236,7 @@ def test_a_pre_rank_student_needs_no_catalogue_but_its_history(tmp_path, simulat
     samples = last.samples.model_copy(update={"negatives": whole})
     made = build(last.model_copy(update={"samples": samples}))
     assert made.totals["negatives.rows"] == 4 * 90
-    assert set(made.build.tables) == {"lists", "pointwise", "negatives", "rejects"}
+    assert set(made.build.tables) == {"lists", "pointwise", "negatives", "rejects", "metrics"}
     allowed = {"allow_short_history": True}
     made = build(settings(simulated, tmp_path / "a", catalogue=allowed, student="prerank"))
     assert made.totals["negatives.guarded.history"] > 0

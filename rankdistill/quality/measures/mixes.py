@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measure import (
@@ -26,23 +26,25 @@ def entropy(counts: Sequence[float]) -> float:
 
 def _watch_sources(seen: Seen, add: Adder, facts: Facts) -> None:
     assert seen.table is not None
-    add.named("source", seen.drawn.request, seen.table.column("source"))
+    add.named(_state(seen), seen.drawn.request, seen.table.column("source"))
+
+
+def _state(seen: Seen) -> str:
+    """Rows of a day whose catalogue is empty, as the log's first, are kept apart."""
+    catalogue = seen.side.catalogue
+    return "source" if catalogue is None or len(catalogue) else "early"
 
 
 def _read_sources(state: State, shared: Shared) -> Reading:
     held = by_name(state, "source")
     num = sum(held.values())
-    counts = shared.counts
-    targets = {
-        name.removeprefix("negatives.target."): number
-        for name, number in counts.items()
-        if name.startswith("negatives.target.")
-    }
+    targets, short = (_of_sources(shared.counts, what) for what in ("target", "short"))
     wanted = sum(targets.values())
     if not num or not wanted:
-        return Reading(None, num)
+        note = "the catalogue of the log's first day is empty" if "early" in state else ""
+        return Reading(None, num, note=note)
     off = max(abs(held.get(k, 0) / num - n / wanted) for k, n in targets.items())
-    filled = {k: 1 - counts.get(f"negatives.short.{k}", 0) / n for k, n in targets.items() if n}
+    filled = {k: 1 - short[k] / n for k, n in targets.items() if n}
     return Reading(
         off,
         num,
@@ -52,6 +54,19 @@ def _read_sources(state: State, shared: Shared) -> Reading:
         },
         {"source": Histogram(list(targets), [held.get(k, 0) for k in targets])},
     )
+
+
+def _of_sources(counts: Mapping[str, int], what: str) -> dict[str, int]:
+    """source -> how many were its target, or short of it, on days that are judged."""
+    head = f"negatives.{what}."
+    return {
+        name.removeprefix(head): number - counts.get(name.replace(head, f"{_EARLY}.{what}."), 0)
+        for name, number in counts.items()
+        if name.startswith(head)
+    }
+
+
+_EARLY = "negatives.early"
 
 
 def _without_negatives(facts: Facts) -> str | None:
