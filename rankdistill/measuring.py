@@ -17,7 +17,7 @@ from rankdistill.errors import GateError, InputError
 from rankdistill.prepare import Prepared
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.judged import SEVERITY
-from rankdistill.quality.metrics import SCHEMA, TABLE, Day, as_text, metrics, past_day
+from rankdistill.quality.metrics import SCHEMA, TABLE, Day, as_text, metrics
 from rankdistill.quality.options import SEGMENT_COLUMNS, QualityOptions
 from rankdistill.quality.state import States
 from rankdistill.quality.watch import DOOR, settled
@@ -118,7 +118,7 @@ def pass_gates(
     base = staging.base
     first = min(day.dt for day in days)
     known = days_of(data_set, base) if base is not None and TABLE in base.tables else []
-    past = [past_day(day) for day in known if day.dt < first]
+    past = [day for day in known if day.dt < first]
     document = metrics(days, options.chosen_gates(), past)
     bad = [m for m in document["measures"] if m["verdict"] in ("warn", "fail")]
     if reaches(document["verdict"], options.fail_on):

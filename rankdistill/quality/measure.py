@@ -80,7 +80,8 @@ class Shared:
 
     facts: how the day was built. counts: what the build counted (`Tally.by_dt`) and `door`:
     rows_in, rejected.<reason> of the day. past: the readings of earlier days, oldest first.
-    baseline: the states to compare with, by measure; empty where there are none.
+    baseline: the states to compare with, by measure; empty where there are none. rest: those of
+    the day itself; today: what the measures read before this one said. dt: "" of several days.
     """
 
     facts: Facts
@@ -89,6 +90,8 @@ class Shared:
     past: Sequence[PastDay] = ()
     baseline: Mapping[str, State] = field(default_factory=dict)
     rest: Mapping[str, State] = field(default_factory=dict)
+    today: Mapping[str, Reading] = field(default_factory=dict)
+    dt: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,8 +118,9 @@ class Measure:
     watch: table (lists or a sample kind) -> what it adds to the state for a batch. read: the
     state of one segment -> what it says; an empty state where no row was seen. applies: why it
     does not apply to such a log or config, None where it does. gates: of the value ("") and of
-    parts. by_segment: whether its state is kept by segment, too. exchange: what the engine
-    moves for it, "" where it rides on the build.
+    parts. by_segment: whether its state is kept by segment, too. by_day: it is one of each day,
+    so several have that of the worst. looks_at_others: it reads what the others of its day say.
+    exchange: what the engine moves for it, "" where it rides on the build.
     """
 
     id: str
@@ -127,6 +131,8 @@ class Measure:
     applies: Callable[[Facts], str | None] = always
     gates: Mapping[str, Gate] = field(default_factory=dict)
     by_segment: bool = True
+    by_day: bool = False
+    looks_at_others: bool = False
     exchange: str = ""
     unit: Literal["share", "count", "number"] = "share"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ import pyarrow as pa
 from rankdistill.errors import InputError
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.judged import SEVERITY, Judged, judged
-from rankdistill.quality.measure import Gate, PastDay, Reading, Shared
+from rankdistill.quality.measure import Gate, Measure, PastDay, Reading, Shared
 from rankdistill.quality.measures import MEASURES
 from rankdistill.quality.state import ALL, Remembered, State, States
 
@@ -30,6 +30,8 @@ SCHEMA = pa.schema(
         pa.field("dt", pa.string(), nullable=False),
     ]
 )
+PAST_DAYS = 70  # ten of each weekday
+BASELINE_DAYS = 7
 COUNTS, DOOR, FACTS = "counts", "door", "facts"  # rows of the table that are no measure's
 
 
@@ -74,7 +76,9 @@ class Day:
 
     def shared(self, past: Sequence[PastDay], baseline: Mapping[str, State]) -> Shared:
         rest = {name: found.segments.get(ALL, {}) for name, found in self.states.items()}
-        return Shared(self.facts, self.counts, self.door, past, baseline, rest)
+        return Shared(
+            self.facts, self.counts, self.door, past, baseline, rest, today={}, dt=self.dt
+        )
 
 
 def together(days: Sequence[Day]) -> Day:
@@ -95,43 +99,43 @@ def judged_day(
     gates: Mapping[str, Gate | None],
     past: Sequence[PastDay] = (),
     baseline: Mapping[str, State] | None = None,
-) -> list[Judged]:
-    """Every measure of a day (or of several together), in the order of their ids."""
-    shared = day.shared(past, baseline or {})
-    return [
-        judged(measure, day.states.get(measure.id, Remembered()), shared, gates)
-        for measure in MEASURES.values()
-    ]
-
-
-def past_day(day: Day) -> PastDay:
-    """What the measures of an earlier day said, without its own past."""
-    readings = {j.measure.id: j.reading for j in judged_day(day, {})}
-    return PastDay(day.dt, readings)
+) -> dict[str, Judged]:
+    """Every measure of a day by id; those that look at the others of the day come last."""
+    shared, found = day.shared(past, baseline or {}), {}
+    for measure in sorted(MEASURES.values(), key=lambda m: m.looks_at_others):
+        own = day.states.get(measure.id, Remembered())
+        found[measure.id] = judged(measure, own, shared, gates)
+        shared = replace(shared, today={k: j.reading for k, j in found.items()})
+    return found
 
 
 def metrics(
-    days: Sequence[Day],
-    gates: Mapping[str, Gate | None],
-    past: Sequence[PastDay] = (),
-    baseline: Mapping[str, State] | None = None,
+    days: Sequence[Day], gates: Mapping[str, Gate | None], past: Sequence[Day] = ()
 ) -> dict[str, Any]:
-    """The document; past: days before these, oldest first.
+    """The document of some days; past: days before these.
 
-    A measure's value is that of all days together; its verdict is the worst of the whole and
-    of the days, so that a bad day is not averaged away.
+    A measure's value is that of all days together, or of the worst day where it is one of days
+    (`Measure.by_day`). Its verdict is the worst of the whole and of the days, so that a bad day
+    is not averaged away. A day is compared with the BASELINE_DAYS before it.
     """
     assert days, "metrics of no day"
     days = sorted(days, key=lambda day: day.dt)
-    before, by_day = list(past), {}
-    for day in days:
-        by_day[day.dt] = judged_day(day, gates, before, baseline)
-        before.append(PastDay(day.dt, {j.measure.id: j.reading for j in by_day[day.dt]}))
+    every = [*sorted(past, key=lambda day: day.dt)[-PAST_DAYS:], *days]
+    told: list[PastDay] = []
+    by_day: dict[str, dict[str, Judged]] = {}
+    for place, day in enumerate(every):
+        before = every[max(place - BASELINE_DAYS, 0) : place]
+        baseline = together(before).shared((), {}).rest if before else {}
+        found = judged_day(day, gates, told, baseline)
+        told.append(PastDay(day.dt, {name: j.reading for name, j in found.items()}))
+        if place >= len(every) - len(days):
+            by_day[day.dt] = found
     whole = days[0] if len(days) == 1 else together(days)
-    overall = by_day[days[0].dt] if len(days) == 1 else judged_day(whole, gates, past, baseline)
     rows = [
-        _measure(found, {dt: by_day[dt][place] for dt in by_day})
-        for place, found in enumerate(overall)
+        _measure(
+            _overall(measure, whole, by_day, gates), {d: by_day[d][measure.id] for d in by_day}
+        )
+        for measure in MEASURES.values()
     ]
     held = Counter(row["verdict"] for row in rows)
     return {
@@ -145,6 +149,22 @@ def metrics(
         "door": dict(sorted(whole.door.items())),
         "measures": rows,
     }
+
+
+def _overall(
+    measure: Measure,
+    whole: Day,
+    by_day: Mapping[str, Mapping[str, Judged]],
+    gates: Mapping[str, Gate | None],
+) -> Judged:
+    """All days together; the worst of them for a measure of days."""
+    found = [day[measure.id] for day in by_day.values()]
+    if len(found) == 1:
+        return found[0]
+    if measure.by_day:
+        return max(found, key=lambda j: (SEVERITY[j.verdict], abs(j.reading.value or 0)))
+    own = whole.states.get(measure.id, Remembered())
+    return judged(measure, own, whole.shared((), {}), gates)
 
 
 def _measure(found: Judged, by_day: Mapping[str, Judged]) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from rankdistill.quality.measure import Measure
-from rankdistill.quality.measures import lengths, mixes
+from rankdistill.quality.measures import drift, history, lengths, mixes
 
 MEASURES: dict[str, Measure] = {
     measure.id: measure
     for measure in sorted(
-        (*lengths.MEASURES, *mixes.MEASURES),
+        (*drift.MEASURES, *history.MEASURES, *lengths.MEASURES, *mixes.MEASURES),
         key=lambda measure: measure.id,
     )
 }
