@@ -52,4 +52,5 @@ CODES = {
     "E0501": "Training stopped because the loss is not finite.",
     "E0601": "The metrics are missing, damaged or of an unknown schema version.",
     "E0602": "A quality gate failed, and nothing was published; see quality.fail_on.",
+    "E0603": "Too few clean days for a baseline.",
 }
