@@ -109,6 +109,26 @@ def judged_day(
     return found
 
 
+def judged_days(
+    days: Sequence[Day], gates: Mapping[str, Gate | None], past: Sequence[Day] = ()
+) -> dict[str, dict[str, Judged]]:
+    """dt -> measure -> what it says of the day, each day compared with those before it.
+
+    past: days before these; `days` ascending.
+    """
+    every = [*sorted(past, key=lambda day: day.dt)[-PAST_DAYS:], *days]
+    told: list[PastDay] = []
+    found: dict[str, dict[str, Judged]] = {}
+    for place, day in enumerate(every):
+        before = every[max(place - BASELINE_DAYS, 0) : place]
+        baseline = together(before).shared((), {}).rest if before else {}
+        of_day = judged_day(day, gates, told, baseline)
+        told.append(PastDay(day.dt, {name: j.reading for name, j in of_day.items()}))
+        if place >= len(every) - len(days):
+            found[day.dt] = of_day
+    return found
+
+
 def metrics(
     days: Sequence[Day], gates: Mapping[str, Gate | None], past: Sequence[Day] = ()
 ) -> dict[str, Any]:
@@ -120,16 +140,7 @@ def metrics(
     """
     assert days, "metrics of no day"
     days = sorted(days, key=lambda day: day.dt)
-    every = [*sorted(past, key=lambda day: day.dt)[-PAST_DAYS:], *days]
-    told: list[PastDay] = []
-    by_day: dict[str, dict[str, Judged]] = {}
-    for place, day in enumerate(every):
-        before = every[max(place - BASELINE_DAYS, 0) : place]
-        baseline = together(before).shared((), {}).rest if before else {}
-        found = judged_day(day, gates, told, baseline)
-        told.append(PastDay(day.dt, {name: j.reading for name, j in found.items()}))
-        if place >= len(every) - len(days):
-            by_day[day.dt] = found
+    by_day = judged_days(days, gates, past)
     whole = days[0] if len(days) == 1 else together(days)
     rows = [
         _measure(
