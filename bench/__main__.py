@@ -23,7 +23,7 @@ from bench.process import Cost, cost, load, side_by_side
 HERE = Path(__file__).parent
 LIMIT = "2GB"
 # The day before is there; of a month of history, too, no more than that.
-CATALOGUE = ("catalogue={window: 1d, allow_short_history: true}",)
+CATALOGUE = ("catalogue={window: 1d}",)
 NO_SPARK = "  (skipped: needs Java and pyspark)"
 
 

@@ -57,7 +57,7 @@ def simulated(num_requests: int) -> Judged:
                 "stage": {"from": "column", "column": "stage"},
                 "columns": {"feedback": ["click"]},
             },
-            "catalogue": {"window": "1d", "allow_short_history": True},
+            "catalogue": {"window": "1d"},
             "samples": {"negatives": {}},
         }
         days = [str(day) for day in options.dates]

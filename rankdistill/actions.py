@@ -123,6 +123,7 @@ def _tell(run: Run, chosen: Settings, made: builder.BuildResult) -> None:
         "door": dict(made.door),
         "days": {dt: dict(counts) for dt, counts in made.by_dt.items()},
         "warnings": list(made.warnings),
+        "notes": list(made.notes),
         "parts": len(made.parts),
         "bytes": sum(part.num_bytes for part in made.parts),
         "features": [dict(table) for table in made.features],

@@ -18,7 +18,7 @@ from rankdistill.day_state import (
     up_to_date,
     with_followers,
 )
-from rankdistill.derive import HIDDEN, Windows, derive, refuse_short
+from rankdistill.derive import HIDDEN, Windows, derive
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.engines.query import Engine
 from rankdistill.errors import UserError, UserErrors
@@ -46,6 +46,7 @@ from rankdistill.store.builds import Build, BuildInfo, DayFacts
 from rankdistill.store.dataset import DataSet, Staging
 from rankdistill.store.parts import Part
 from rankdistill.store.staging import remove_parts
+from rankdistill.windows import beginnings, empty_catalogues, refuse_short
 
 Notify = Callable[..., None]
 
@@ -55,7 +56,8 @@ class BuildResult:
     """What a build did: the build that is now current, and what was counted.
 
     is_new: False where everything asked for was up to date. parts: files written. features: the
-    feature tables as they are configured now, for a trainer to find.
+    feature tables as they are configured now, for a trainer to find. notes: what a reader should
+    know and need not mend.
     """
 
     build: Build
@@ -65,6 +67,7 @@ class BuildResult:
     warnings: tuple[str, ...] = ()
     parts: tuple[Part, ...] = field(default=(), repr=False)
     features: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def totals(self) -> Counter[str]:
@@ -150,6 +153,7 @@ def _publish(
 
     check_conservation(prepared, tally, num_rows)
     warnings = judge_door(prepared, tally) + advice(prepared)
+    refuse_short(prepared, tally.by_dt, staging.base, tally.other_days)
     parts += reject_parts(recipe, sample)
     derived = derive(prepared, engine, data_set, staging, parts, notify, joins)
     tally.add(derived.tally)
@@ -165,7 +169,11 @@ def _publish(
     if not force:
         refuse_partial(prepared, days, staging.base)
     warnings += judge_grades(summed(tally.by_dt)) + judge_negatives(summed(tally.by_dt))
-    warnings += left_behind(prepared, days, staging.base)
+    warnings += [
+        *empty_catalogues(prepared, tally.by_dt, staging.base),
+        *left_behind(prepared, days, staging.base),
+    ]
+    notes = beginnings(prepared, tally.by_dt, staging.base, tally.other_days)
     info = BuildInfo(
         config_hash=prepared.config_hash,
         seed=prepared.settings.seed,
@@ -181,7 +189,9 @@ def _publish(
     published = data_set.publish(staging, made, recipe.schemas, days, info)
     by_dt = {dt: dict(counts) for dt, counts in tally.by_dt.items()}
     tables = tuple(table_facts(prepared.features))
-    return BuildResult(published, True, dict(tally.door), by_dt, tuple(warnings), made, tables)
+    return BuildResult(
+        published, True, dict(tally.door), by_dt, tuple(warnings), made, tables, tuple(notes)
+    )
 
 
 def day_facts(

@@ -26,7 +26,10 @@ CODES = {
     "E0205": "A column has changed its type since the data set was made.",
     "E0206": "The data set has no such build, table, column or version.",
     "E0207": "A dt would be replaced by a build that has read only a part of its input.",
-    "E0208": "Days that the draws of a day look into are not in the data set.",
+    "E0208": "Days that the draws of a day look into (catalogue.window, history_window,"
+    " future_window) are in no build, though the log or the data set begins before them. Build"
+    " those days first, in order, or all days at once; or shorten the windows; or draw without"
+    " those days: catalogue.allow_short_history: true. Before the first known day none is missing.",
     "E0301": "Teacher scores are null, NaN or infinite; the rows were set aside.",
     "E0303": "Ranks or positions are below the stated rank_base.",
     "E0304": "A column of the log has a type that its place in the mapping does not take.",

@@ -14,9 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from rankdistill.catalogue.listed import listed_counts
-from rankdistill.catalogue.options import CatalogueOptions, days_around, num_days
 from rankdistill.engines.query import Engine, Query
-from rankdistill.errors import PlaceError
 from rankdistill.features.join import Join
 from rankdistill.log.days import duration
 from rankdistill.measuring import facts_for_measures
@@ -29,6 +27,7 @@ from rankdistill.store.builds import Build
 from rankdistill.store.dataset import DataSet
 from rankdistill.store.parts import Part
 from rankdistill.store.staging import Staging
+from rankdistill.windows import Around, looked_into
 
 # The catalogue of each day, and the item table: staged for the tasks, gone with the build.
 CATALOGUE, LISTED = "_catalogue", "_listed"
@@ -105,8 +104,7 @@ def derive(
     if not kinds:
         return Derived(items, hidden, Tally(), {}, States())
 
-    days = {dt: _looked_into(prepared, dt, kinds) for dt in tables.made.get("lists", {})}
-    refuse_short(prepared, days, staging.base)
+    days = {dt: looked_into(prepared, dt, kinds) for dt in tables.made.get("lists", {})}
     counts = _looked_at(counts, kinds)
     listed = _listed(prepared, engine, target, counts)
     tables.add(listed)
@@ -141,53 +139,6 @@ def _looked_at(counts: pa.Schema, kinds: Mapping[str, Any]) -> pa.Schema:
     """The counts that the draws look at: an item table of millions need not carry the others."""
     names = {f"num_{name}" for chosen in kinds.values() for name in chosen.counts}
     return pa.schema([field for field in counts if field.name in {"item_id", *names}])
-
-
-@dataclass(frozen=True)
-class Around:
-    """The days that the draws of one day look into."""
-
-    items: tuple[str, ...]
-    responses: tuple[str, ...]
-
-
-def _looked_into(prepared: Prepared, dt: str, kinds: Mapping[str, Any]) -> Around:
-    options = prepared.catalogue or CatalogueOptions()
-    needs = frozenset().union(*(chosen.needs for chosen in kinds.values()))
-    items = days_around(dt, num_days(options.window), 0, own=options.own_day)
-    before, after = _windows_of(kinds)
-    responses = days_around(dt, before, after, own=True) if needs & {"history", "future"} else []
-    return Around(tuple(items) if "catalogue" in needs else (), tuple(responses))
-
-
-def _windows_of(kinds: Mapping[str, Any]) -> tuple[int, int]:
-    """(days before, days after) that the guards of responses reach."""
-    before = [num_days(k.history_window) for k in kinds.values() if "history" in k.needs]
-    after = [num_days(k.future_window) for k in kinds.values() if "future" in k.needs]
-    return max(before, default=0), max(after, default=0)
-
-
-def refuse_short(prepared: Prepared, dts: Iterable[str], base: Build | None) -> None:
-    """PlaceError E0208 where a day that the draws of `dts` look into is in no build."""
-    kinds, options = prepared.kinds_of(2), prepared.catalogue or CatalogueOptions()
-    if not kinds or options.allow_short_history:
-        return
-    before = base.days if base else {}
-    items, responses = (
-        {*dts, *(dt for dt, day in before.items() if table in day.tables)}
-        for table in ("items", "responses")
-    )
-    for dt in sorted(dts):
-        around = _looked_into(prepared, dt, kinds)
-        lost = sorted((set(around.items) - items) | (set(around.responses) - responses))
-        if lost:
-            raise PlaceError(
-                "E0208",
-                f"the draws of {dt} look into {len(lost):,} days that are not in the data set",
-                found=", ".join(lost[:3]) + (", ..." if len(lost) > 3 else ""),
-                help="build those days first, shorten catalogue.window and history_window, or "
-                "--set catalogue.allow_short_history=true",
-            )
 
 
 def _listed(prepared: Prepared, engine: Engine, target: Target, counts: pa.Schema) -> list[Part]:

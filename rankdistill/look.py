@@ -84,7 +84,7 @@ def count(
             for kind, options in {**recipe.kinds, **later}.items():
                 _look_at_kind(kind, options, lists, counts, seen)
             _look_at_lists(lists, counts)
-    value = {"door": seen.tally.door, "by_dt": seen.tally.by_dt, "largest": seen.largest}
+    value = {**seen.tally.as_dict(), "largest": seen.largest}
     yield {"kind": "look", "value": json.dumps(value)}
 
 

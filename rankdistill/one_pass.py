@@ -69,23 +69,31 @@ class Recipe:
 
 @dataclass
 class Tally:
-    """Additive integer counts: of the door, and of each table by dt."""
+    """Additive integer counts: of the door, and of each table by dt.
+
+    other_days: days of the log that were seen and not asked for.
+    """
 
     door: Counter[str] = field(default_factory=Counter)
     by_dt: dict[str, Counter[str]] = field(default_factory=dict)
+    other_days: set[str] = field(default_factory=set)
 
     @classmethod
     def read(cls, value: Mapping[str, Any]) -> Tally:
         """The tally of a row's parsed JSON."""
         by_dt = {dt: Counter(counts) for dt, counts in value["by_dt"].items()}
-        return cls(Counter(value["door"]), by_dt)
+        return cls(Counter(value["door"]), by_dt, set(value["other_days"]))
 
     def row(self) -> Row:
         """The tally as a row that a task yields."""
-        return {"kind": "tally", "value": json.dumps({"door": self.door, "by_dt": self.by_dt})}
+        return {"kind": "tally", "value": json.dumps(self.as_dict())}
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"door": self.door, "by_dt": self.by_dt, "other_days": sorted(self.other_days)}
 
     def add(self, other: Tally) -> None:
         self.door.update(other.door)
+        self.other_days |= other.other_days
         for dt, counts in other.by_dt.items():
             self.by_dt.setdefault(dt, Counter()).update(counts)
 
@@ -110,6 +118,7 @@ def work(recipe: Recipe, batches: Iterable[Grouped], task: str) -> Iterator[Row]
             admitted = admit(grouped, recipe.mapping, recipe.days, recipe.repeated)
             tally.door.update(admitted.counts)
             watch.fates(fates(admitted))
+            tally.other_days |= admitted.other_days
             if admitted.rejected is not None:
                 sample.add(admitted.rejected, recipe.mapping)
             for dt, lists in by_day(admitted):

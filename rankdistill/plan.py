@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
 from rankdistill.day_state import day_fingerprint, is_window_same
-from rankdistill.derive import refuse_short
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.errors import PlaceError, UserError
 from rankdistill.feature_tables import table_lines
@@ -23,6 +22,7 @@ from rankdistill.store import place
 from rankdistill.store.builds import Build
 from rankdistill.store.dataset import DataSet
 from rankdistill.summary import left_out
+from rankdistill.windows import beginnings, empty_catalogues, refuse_short
 
 SAMPLE = 0.01
 SMALL = 2_000_000  # log rows up to which a plan looks at all requests anyway
@@ -82,9 +82,11 @@ def plan(settings: Settings, *, exact: bool = False) -> Plan:
         for dt, day in sorted(current.days.items() if current else ())
         if dt not in seen.tally.by_dt
     ]
+    new = _to_make(days)
     return Plan(
         (
             *_settings_lines(prepared, num_rows),
+            *(f"window    {text}" for text in beginnings(prepared, new, current)),
             f"door      {describe_door(seen.tally.door)}",
             _stages_line(seen),
         ),
@@ -94,7 +96,7 @@ def plan(settings: Settings, *, exact: bool = False) -> Plan:
             *judged,
             *blow_ups(seen, share),
             *misleading(prepared, seen),
-            *short_history(prepared, current, _to_make(days)),
+            *short_history(prepared, current, new),
         ),
         share,
     )
@@ -124,13 +126,14 @@ def _to_make(days: Iterable[dict[str, Any]]) -> list[str]:
     return [d["dt"] for d in days if not d["state"].startswith(("up to date", "stays"))]
 
 
-def short_history(prepared: Prepared, current: Build | None, dts: Iterable[str]) -> list[str]:
-    """Why a build of these days would be refused for days that are not there; else nothing."""
+def short_history(prepared: Prepared, current: Build | None, dts: Collection[str]) -> list[str]:
+    """Why a build of these days would be refused for days that are not there, or draws from an
+    empty catalogue; else nothing."""
     try:
         refuse_short(prepared, dts, current)
     except PlaceError as fault:
         return [f"{fault.code}: a build stops, as {fault.message} ({fault.found}); {fault.help}"]
-    return []
+    return [*empty_catalogues(prepared, dts, current)]
 
 
 def misleading(prepared: Prepared, seen: Look) -> list[str]:

@@ -25,6 +25,7 @@ from rankdistill.lists.batch import Lists
 from rankdistill.lists.group import Grouped
 from rankdistill.log.bind import bind
 from rankdistill.log.canonical import evaluate, knows_exposure
+from rankdistill.log.day_folders import days_of, of_days
 from rankdistill.log.days import Asked, Days
 from rankdistill.log.door import admit, repeat_key
 from rankdistill.log.files import LogFile, Opened, fingerprint
@@ -48,7 +49,8 @@ class Prepared:
     """A build that can start: what to read, how to read it, what to make of it.
 
     lists: without a request, for their columns. catalogue: None where items are not counted;
-    listed: the item table; mined: the table of mined items; features: the feature tables.
+    listed: the item table; mined: the table of mined items; features: the feature tables;
+    log_days: every day of the log, asked for or not, where its own folders are the days.
     """
 
     settings: Settings
@@ -65,6 +67,7 @@ class Prepared:
     listed: tuple[Opened, Listed] | None = None
     mined: Opened | None = None
     features: tuple[OpenedTable, ...] = ()
+    log_days: frozenset[str] = frozenset()
 
     def recipe(
         self,
@@ -108,14 +111,7 @@ class Prepared:
     @cached_property
     def files_by_day(self) -> dict[str, list[LogFile]] | None:
         """Files of each day where the log's own partition is the day; None where rows decide."""
-        column = day_partition(self.log, self.mapping, self.days)
-        if column is None:
-            return None
-        by_day: dict[str, list[LogFile]] = {}
-        for file in self.log.files:
-            if day := dict(file.partition)[column]:
-                by_day.setdefault(day, []).append(file)
-        return by_day
+        return days_of(self.log, self.mapping, self.days)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -155,6 +151,7 @@ def prepare(settings: Settings, engine: Engine, asked: Asked | None = None) -> P
             faults.append(ConfigError("E0105", text, key=("samples", "lists")))
     if faults:
         raise settings.placed(UserErrors(faults))
+    log_days = frozenset(days_of(log, mapping, days) or ())
     log = of_days(log, mapping, days)
     query = query_of(mapping, log, feedback, dt_is_partition=days.is_partition(mapping))
     raw = raw_schema(mapping, log.schema, feedback.schema if feedback else None)
@@ -194,37 +191,8 @@ def prepare(settings: Settings, engine: Engine, asked: Asked | None = None) -> P
         listed,
         mined,
         features,
+        log_days,
     )
-
-
-def day_partition(log: Opened, mapping: Mapping, days: Days) -> str | None:
-    """The partition column of the files that dt comes from; None where rows decide."""
-    day = mapping.request_field("dt")
-    if day is None or not days.is_partition(mapping):
-        return None
-    names = [".".join(mapping.paths[alias]) for alias in day.aliases]
-    return names[0] if len(names) == 1 and names[0] in log.partition_names else None
-
-
-def of_days(log: Opened, mapping: Mapping, days: Days) -> Opened:
-    """The log without the files of days that were not asked for; E0311 where none is left."""
-    column = day_partition(log, mapping, days)
-    if column is None:
-        return log
-    values = pa.array([dict(file.partition)[column] for file in log.files], pa.string())
-    unwanted = days.unwanted(values)
-    if unwanted is None:
-        return log
-    files = tuple(file for file, out in zip(log.files, unwanted, strict=True) if not out)
-    if not files:
-        known = sorted({value for value in values.to_pylist() if value is not None})
-        raise InputError(
-            "E0311",
-            f"the log has no file of the {column} asked for",
-            found=f"{column} from {known[0]} to {known[-1]}" if known else None,
-            help="see --dt, --from and --to",
-        )
-    return replace(log, files=files)
 
 
 def facts_of(mapping: Mapping) -> LogFacts:

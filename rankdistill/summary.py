@@ -67,6 +67,7 @@ def build_summary(made: BuildResult, output: str) -> str:
     lines.append(f"days      {span_of(made.by_dt)}")
     if made.is_new:
         lines.append(f"door      {describe_door(made.door)}")
+    lines += [f"window    {text}" for text in made.notes]
     return "\n".join([*lines, *_features(total), "", text_table(rows)])
 
 

@@ -81,7 +81,7 @@ def settings(simulated, output, features, **more):
                 "stage": {"from": "column", "column": "stage"},
                 "columns": {"feedback": ["click"], "request": ["scene"]},
             },
-            "catalogue": {"window": "1d", "allow_short_history": True},
+            "catalogue": {"window": "1d"},
             "features": features,
             "samples": {"pointwise": {}, "pairwise": {}, "listwise": {}, "negatives": NEGATIVES},
             **more,

@@ -12,18 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from rankdistill.build import build
-from rankdistill.errors import InputError, PlaceError, UserErrors
+from rankdistill.errors import InputError, UserErrors
 from rankdistill.log.days import Asked
 from rankdistill.log.simulate import SimulateOptions, simulate
-from rankdistill.plan import plan
 from rankdistill.request import preview_request
 from rankdistill.settings import Settings
 from rankdistill.store.dataset import DataSet
-from rankdistill.validate import validate
 
 DAYS = ["2026-11-01", "2026-11-02", "2026-11-03"]
 TABLES = ("lists", "pointwise", "items", "responses", "negatives")
-SHORT = {"window": "2d", "allow_short_history": True}
+SHORT = {"window": "2d"}
+HOLES = {**SHORT, "allow_short_history": True}
 
 
 @pytest.fixture(scope="module")
@@ -99,16 +98,8 @@ def test_counts_of_a_day_are_those_of_its_lists(tmp_path, simulated):
     assert len(table(tmp_path / "a", "responses", DAYS[0])) == clicks
 
 
-def test_days_that_are_missing_are_refused_unless_allowed(tmp_path, simulated):
-    strict = settings(simulated, tmp_path / "a", catalogue={"window": "2d"})
-    with pytest.raises(PlaceError, match="E0208") as fault:
-        build(strict)
-    assert "2026-10-30, 2026-10-31" in fault.value.found
-    assert DataSet.open(tmp_path / "a").current() is None
-
-
 def test_a_day_is_not_up_to_date_once_a_day_it_looked_into_has_changed(tmp_path, simulated):
-    feed = settings(simulated, tmp_path / "a")
+    feed = settings(simulated, tmp_path / "a", catalogue=HOLES)
     build(feed, asked=only(DAYS[1]))
     build(feed, asked=only(DAYS[2]))
     assert not build(feed, asked=only(DAYS[2])).is_new
@@ -227,8 +218,7 @@ def test_a_log_without_users_draws_without_a_history_and_says_so(tmp_path, simul
 
 def test_a_pre_rank_student_needs_no_catalogue_but_its_history(tmp_path, simulated):
     feed = settings(simulated, tmp_path / "a", catalogue=None, student="prerank")
-    with pytest.raises(PlaceError, match="E0208"):
-        build(feed)
+    assert build(feed).totals["negatives.rows"]
     last = settings(
         simulated, tmp_path / "a", catalogue=None, student="prerank", negatives={"num": 4}
     )
@@ -237,8 +227,7 @@ def test_a_pre_rank_student_needs_no_catalogue_but_its_history(tmp_path, simulat
     made = build(last.model_copy(update={"samples": samples}))
     assert made.totals["negatives.rows"] == 4 * 90
     assert set(made.build.tables) == {"lists", "pointwise", "negatives", "rejects", "metrics"}
-    allowed = {"allow_short_history": True}
-    made = build(settings(simulated, tmp_path / "a", catalogue=allowed, student="prerank"))
+    made = build(settings(simulated, tmp_path / "a", catalogue=None, student="prerank"))
     assert made.totals["negatives.guarded.history"] > 0
 
 
@@ -282,7 +271,7 @@ def test_an_empty_day_alone_says_that_the_log_is_empty(tmp_path, simulated):
     log, file = emptied(simulated, tmp_path / "log", DAYS[1])
     pq.write_table(pq.ParquetFile(file).read().slice(0, 0), file)
     with pytest.raises(InputError):
-        build(settings(log, tmp_path / "a"), asked=only(DAYS[1]))
+        build(settings(log, tmp_path / "a", catalogue=HOLES), asked=only(DAYS[1]))
 
 
 def test_days_written_without_dashes_look_into_each_other(tmp_path, simulated):
@@ -295,15 +284,6 @@ def test_days_written_without_dashes_look_into_each_other(tmp_path, simulated):
     ]
     for name in ("guarded.history", "short.popular", "drawn.popular"):
         assert found[0][f"negatives.{name}"] == found[1][f"negatives.{name}"] > 0
-
-
-def test_plan_and_validate_say_that_a_build_would_miss_days(tmp_path, simulated):
-    strict = settings(simulated, tmp_path / "a", catalogue={"window": "2d"})
-    for warnings in (plan(strict).warnings, validate(strict).warnings):
-        assert any("E0208" in text and "2026-10-30" in text for text in warnings)
-    build(settings(simulated, tmp_path / "a"))
-    for warnings in (plan(settings(simulated, tmp_path / "a")).warnings, validate(strict).warnings):
-        assert not any("E0208" in text for text in warnings)
 
 
 def test_preview_tells_what_debias_made_of_a_positive(tmp_path, simulated):

@@ -31,7 +31,7 @@ class CatalogueOptions(Options):
         False, description="count the day itself, too (a single day, a log without days)"
     )
     allow_short_history: bool = Field(
-        False, description="draw also where days of the window are missing"
+        False, description="draw although days of a window, behind the first known, are missing"
     )
     items: ItemTable | None = None
 

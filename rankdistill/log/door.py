@@ -43,11 +43,13 @@ class Admitted:
     counts: additive integers: rows_in = rows_used + sum of rejected.* + sum of skipped.*,
         requests_in, requests_used, fates of the feedback table's rows (feedback.*), and
         findings that are reported, not repaired. What was not found is not in it.
+    other_days: days of good requests that were not asked for.
     """
 
     lists: Lists
     counts: Counter[str]
     rejected: Rejected | None
+    other_days: frozenset[str]
 
 
 def admit(grouped: Grouped, mapping: Mapping, days: Days, repeated: Sequence[int] = ()) -> Admitted:
@@ -70,7 +72,7 @@ def admit(grouped: Grouped, mapping: Mapping, days: Days, repeated: Sequence[int
         verdict.code = np.where(torn, torn, verdict.code)
     requests = _requests(raw, mapping, days, verdict)
     _judge_requests(raw, requests, mapping, days, repeated)
-    _leave_out(raw, requests, mapping, days, request, verdict)
+    other_days = _leave_out(raw, requests, mapping, days, request, verdict)
     if raw.feedback is not None:
         assert raw.feedback_request is not None
         counts["feedback.rows_in"] = raw.feedback.num_rows + raw.num_strays
@@ -82,7 +84,8 @@ def admit(grouped: Grouped, mapping: Mapping, days: Days, repeated: Sequence[int
     clear_unexposed(mapping, candidates, counts)
     lists = arrange(mapping, requests, candidates, request, counts)
     counts = _counted(counts, raw, verdict, lists)
-    return Admitted(lists, counts, _rejected(raw, requests, mapping, days, verdict, request))
+    rejected = _rejected(raw, requests, mapping, days, verdict, request)
+    return Admitted(lists, counts, rejected, other_days)
 
 
 def repeat_key(request_id: pa.Array, dates: pa.Array | None) -> np.ndarray:
@@ -204,8 +207,11 @@ def _leave_out(
     days: Days,
     request: np.ndarray,
     verdict: Verdict,
-) -> None:
-    """Pass the requests' verdicts on to their rows; what was not asked for is no fault."""
+) -> frozenset[str]:
+    """Pass the requests' verdicts on to their rows; what was not asked for is no fault.
+
+    The days of good requests that were not asked for.
+    """
     share = mapping.options.sample_requests
     if share < 1:
         keys = requests.column("request_id")
@@ -216,12 +222,16 @@ def _leave_out(
     if raw.verdict.code.any():
         fault, free = raw.verdict.code[request], verdict.passed
         verdict.code[free] = fault[free]
-    unwanted = days.unwanted(requests.column("dt"))
-    if unwanted is not None:
-        # A fault of another day must not appear in (and so replace) that day's rejects.
-        raw.verdict.excuse(unwanted, "other_dt")
-        own = _dates_of(raw, requests, mapping, days, request, np.arange(len(request)))
-        verdict.excuse(days.unwanted(own), "other_dt")
+    dates = requests.column("dt")
+    unwanted = days.unwanted(dates)
+    if unwanted is None:
+        return frozenset()
+    others = dates.filter(pa.array(unwanted & raw.verdict.passed)).unique()
+    # A fault of another day must not appear in (and so replace) that day's rejects.
+    raw.verdict.excuse(unwanted, "other_dt")
+    own = _dates_of(raw, requests, mapping, days, request, np.arange(len(request)))
+    verdict.excuse(days.unwanted(own), "other_dt")
+    return frozenset(others.drop_null().to_pylist())
 
 
 def _dates_of(

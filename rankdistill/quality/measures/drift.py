@@ -62,6 +62,8 @@ def _watch_lists(seen: Seen, add: Adder, facts: Facts) -> None:
 
 
 def _watch_weights(seen: Seen, add: Adder, facts: Facts) -> None:
+    if facts.kinds["pointwise"].get("debias"):
+        return  # such weights follow the catalogue, which grows while a log is young
     drawn = seen.drawn
     add.bins("weight", drawn.request, magnitude_bin(drawn.weight), NUM_SCORES)
 
