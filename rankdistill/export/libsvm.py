@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from rankdistill.errors import ConfigError, InputError
 from rankdistill.export.asked import Asked
-from rankdistill.export.features import Listed, choose, listed
+from rankdistill.export.features import Listed, choose, listed, not_numbers
 from rankdistill.export.folder import Folder
 from rankdistill.export.source import Source
 
@@ -34,6 +34,8 @@ def lightgbm(source: Source, table: str, asked: Asked, folder: Folder) -> None:
 
 def _write(source: Source, asked: Asked, folder: Folder, *, has_qid: bool) -> None:
     features = choose(source, asked.features)
+    if asked.features is None and (left := not_numbers(source)):
+        folder.notes.append(f"joined features that are no numbers are left out: {', '.join(left)}")
     folder.facts["features"] = [feature.name for feature in features]
     if not any(feature.of_item for feature in features):
         folder.notes.append("every feature is one of requests: they cannot tell items apart")
@@ -66,8 +68,8 @@ def _write_lines(
         num_lists[split] = first - 1 + int(mine.sum())
         rows = pa.array(np.flatnonzero(np.repeat(mine, length)))
         qid = pa.array(np.repeat(np.arange(first, num_lists[split] + 1), length[mine]))
-        head = [pc.binary_join_element_wise("qid", qid.cast("string"), ":")] if has_qid else []
-        text = _joined([grade.take(rows), *head, rest.take(rows)])
+        head = [_text(" qid:", qid)] if has_qid else []
+        text = pc.binary_join_element_wise(grade.take(rows), *head, rest.take(rows), "")
         name = f"{split}.libsvm"
         folder.write(name, _bytes(text), len(rows))
         sizes = pa.array(length[mine]).cast(pa.string())
@@ -81,16 +83,17 @@ def _write_lines(
 
 
 def lines_of(lists: Listed, grade: np.ndarray) -> tuple[pa.Array, pa.Array]:
-    """For each item its grade, and its features: "0:0.5 2:7"."""
-    columns = []
+    """For each item its grade, and its features: " 0:0.5 2:7"; "" where it has none."""
+    columns = [pa.array([""] * len(grade))]
     for i, column in enumerate(lists.features):
         if pa.types.is_floating(column.type):
             _refuse_infinite(lists, column, i)
             column = pc.if_else(pc.is_nan(column), None, column)
         elif pa.types.is_boolean(column.type):
             column = column.cast(pa.int8())
-        columns.append(pc.binary_join_element_wise(str(i), column.cast(pa.string()), ":"))
-    return pa.array(grade).cast(pa.string()), _joined(columns)
+        # Filled here: to skip nulls, Arrow's join drops the rows in which all are null.
+        columns.append(_text(f" {i}:", column).fill_null(""))
+    return pa.array(grade).cast(pa.string()), pc.binary_join_element_wise(*columns, "")
 
 
 def whole(lists: Listed) -> np.ndarray:
@@ -121,9 +124,9 @@ def _refuse_infinite(lists: Listed, column: pa.Array, feature: int) -> None:
         )
 
 
-def _joined(columns: list[pa.Array]) -> pa.Array:
-    """The columns side by side, with blanks; nulls leave no trace."""
-    return pc.binary_join_element_wise(*columns, " ", null_handling="skip")
+def _text(name: str, column: pa.Array) -> pa.Array:
+    """The values behind a name; null where they are."""
+    return pc.binary_join_element_wise(name, column.cast(pa.string()), "")
 
 
 def _bytes(lines: pa.Array) -> bytes:

@@ -69,7 +69,7 @@ def test_without_features_the_export_is_refused_and_says_what_could_be_named(tmp
     with pytest.raises(ConfigError, match="not a numeric column") as told:
         export(data, tmp_path / "out", "libsvm", features=("teacher_scor",))
     assert told.value.help == "--features teacher_score"
-    with pytest.raises(ConfigError, match="not a numeric column"):
+    with pytest.raises(ConfigError, match="must not learn from it"):
         export(data, tmp_path / "out", "libsvm", features=("item_id",))
 
 
