@@ -1,7 +1,7 @@
 """Graded lists as libsvm text for learning to rank, with group files.
 
 A line per item: `grade qid:3 0:0.5 2:7`, features numbered from 0 in the order of the manifest.
-A null or NaN is a feature that is absent: missing to XGBoost, 0 to LightGBM.
+A null or NaN is missing: absent for XGBoost, "2:nan" for LightGBM, to which absent is 0.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def libsvm(source: Source, table: str, asked: Asked, folder: Folder) -> None:
 
 
 def lightgbm(source: Source, table: str, asked: Asked, folder: Folder) -> None:
-    """The same without qid, which LightGBM's reader refuses; it finds <split>.libsvm.query."""
+    """The same without qid, which LightGBM's reader refuses, and with the features that an item
+    lacks as nan; it finds <split>.libsvm.query."""
     _write(source, asked, folder, has_qid=False)
 
 
@@ -39,12 +40,14 @@ def _write(source: Source, asked: Asked, folder: Folder, *, has_qid: bool) -> No
     folder.facts["features"] = [feature.name for feature in features]
     if not any(feature.of_item for feature in features):
         folder.notes.append("every feature is one of requests: they cannot tell items apart")
+    if len(features) == 1 and not has_qid:
+        folder.notes.append("LightGBM's reader refuses files of a single feature: name two")
     num_lists: dict[str, int] = {}
     most = 0
     for lists in listed(source, features, folder.path):
         grade = whole(lists)
         most = max([most, *grade.tolist()])
-        lines = lines_of(lists, grade)
+        lines = lines_of(lists, grade, is_sparse=has_qid)
         _write_lines(folder, lists, lines, num_lists, has_qid=has_qid)
     if most > MOST_GRADE:
         folder.notes.append(f"grades reach {most}: give LightGBM a label_gain that is as long")
@@ -82,8 +85,8 @@ def _write_lines(
         )
 
 
-def lines_of(lists: Listed, grade: np.ndarray) -> tuple[pa.Array, pa.Array]:
-    """For each item its grade, and its features: " 0:0.5 2:7"; "" where it has none."""
+def lines_of(lists: Listed, grade: np.ndarray, *, is_sparse: bool) -> tuple[pa.Array, pa.Array]:
+    """For each item its grade, and its features: " 0:0.5 2:7"; is_sparse: less those it lacks."""
     columns = [pa.array([""] * len(grade))]
     for i, column in enumerate(lists.features):
         if pa.types.is_floating(column.type):
@@ -92,7 +95,7 @@ def lines_of(lists: Listed, grade: np.ndarray) -> tuple[pa.Array, pa.Array]:
         elif pa.types.is_boolean(column.type):
             column = column.cast(pa.int8())
         # Filled here: to skip nulls, Arrow's join drops the rows in which all are null.
-        columns.append(_text(f" {i}:", column).fill_null(""))
+        columns.append(_text(f" {i}:", column).fill_null("" if is_sparse else f" {i}:nan"))
     return pa.array(grade).cast(pa.string()), pc.binary_join_element_wise(*columns, "")
 
 

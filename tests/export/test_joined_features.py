@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from export_kit import export
+from export_kit import export, library
 
 from rankdistill.build import build
 from rankdistill.errors import ConfigError
@@ -67,8 +67,25 @@ def test_features_narrows_what_is_joined(tmp_path, data):
     items = [
         i for batch in data.read("listwise") for row in batch["item_id"].to_pylist() for i in row
     ]
+    assert [" 0:nan " not in line for line in lines] == [item <= 200 for item in items]
+    export(data, tmp_path / "sparse", "libsvm", features=("item_price",))
+    lines = (tmp_path / "sparse" / "all.libsvm").read_text().splitlines()
+    # An item that has no feature keeps its line.
     assert [" 0:" in line for line in lines] == [item <= 200 for item in items]
-    assert any(" " not in line for line in lines)  # an item that has no feature keeps its line
+
+
+def test_lightgbm_takes_what_an_item_lacks_as_missing(tmp_path, data):
+    lgb = library("lightgbm")
+    export(data, tmp_path / "out", "lightgbm", features=("item_price", "rank"))
+    options = {"objective": "lambdarank", "verbose": -1, "num_threads": 1, "min_data_in_leaf": 1}
+    read = lgb.Dataset(str(tmp_path / "out" / "all.libsvm"), params=options).construct()
+    assert read.num_data() == sum(
+        len(row) for batch in data.read("listwise") for row in batch["item_id"]
+    )
+    model = lgb.train(options, read, num_boost_round=3)
+    nodes = model.trees_to_dataframe().dropna(subset=["split_feature"])
+    assert set(nodes["missing_type"]) <= {"NaN", "None"}
+    assert "NaN" in set(nodes["missing_type"])
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,10 @@ def test_grades_beyond_lightgbm_s_table_are_warned_of(tmp_path):
     rows = [{"request_id": 1, "item_id": [1, 2], "grade": [31.0, 0.0], "rank": [1, 2]}]
     data = data_set(tmp_path / "data", {"listwise": rows})
     made = export(data, tmp_path / "out", "lightgbm", features=("rank",))
-    assert made["notes"] == ["grades reach 31: give LightGBM a label_gain that is as long"]
+    assert made["notes"] == [
+        "LightGBM's reader refuses files of a single feature: name two",
+        "grades reach 31: give LightGBM a label_gain that is as long",
+    ]
 
 
 def test_an_infinite_feature_is_refused(tmp_path):
