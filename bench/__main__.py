@@ -17,7 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from bench.logs import DAYS, LENGTH, NUM_USERS, cascade, log
+import numpy as np
+
+from bench.logs import DAYS, LENGTH, NUM_USERS, cascade, log, user_history
 from bench.process import Cost, cost, load, side_by_side
 
 HERE = Path(__file__).parent
@@ -222,6 +224,46 @@ def history(bench: Bench) -> None:
     bench.second_day(title, 1.5, source, ours, peer)
 
 
+def features(bench: Bench) -> None:
+    """Lists and all three kinds with a user table joined as of each request, against those
+    without it."""
+    rows = log(bench.data, bench.rows)
+    users = user_history(bench.data)
+    table = f"features=[{{of: user, path: {users}, time: since, materialize: true}}]"
+    title = f"joined user table, as of the request (ours) over none (peer), {bench.rows:,} rows"
+    bench.against(title, 1.3, bench.ours(rows, "all.yaml", table), bench.ours(rows, "all.yaml"))
+
+
+def mining(bench: Bench) -> None:
+    """The exact search of mined negatives, against NumPy and, where it is installed, faiss; one
+    core."""
+    from bench import nearest
+
+    names = [name for name in nearest.SEARCHES if name != "faiss" or nearest.has_faiss()]
+    spent: dict[str, list[float]] = {name: [] for name in names}
+    peaks, found = {}, {}
+    for _ in range(bench.times):
+        for name in names:
+            with tempfile.TemporaryDirectory(dir=bench.data) as folder:
+                out = f"{folder}/{name}.npz"
+                command = [sys.executable, "-m", "bench.nearest", name, out]
+                peaks[name] = cost(command, bench.data).peak
+                with np.load(out) as made:
+                    spent[name].append(float(made["seconds"]))
+                    found[name] = made["found"]
+    shape = f"{nearest.NUM_USERS:,} users x {nearest.NUM_ITEMS:,} items of {nearest.WIDTH}"
+    print(f"\nnearest {nearest.NUM_NEAREST}, {shape} dimensions ({load()})")
+    ours = statistics.median(spent["ours"])
+    for name in names:
+        seconds = statistics.median(spent[name])
+        alike = (found[name] == found["ours"]).mean()
+        print(
+            f"  {name:6}{seconds:8.2f} s CPU {nearest.NUM_USERS / seconds:8,.0f} users a second "
+            f"{peaks[name]:8,.0f} MB  ours is {ours / seconds:.2f} of it, {alike:.4%} alike",
+            flush=True,
+        )
+
+
 def steps(bench: Bench) -> None:
     """Where the time of a build goes."""
     from bench.steps import report
@@ -240,6 +282,8 @@ BENCHES: dict[str, Callable[[Bench], None]] = {
     "catalogue": catalogue,
     "negatives": negatives,
     "history": history,
+    "features": features,
+    "mining": mining,
     "steps": steps,
     "spark": spark,
     "large": large,

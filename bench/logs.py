@@ -83,6 +83,24 @@ def cascade(folder: Path, num_rows: int, length: int, num_users: int) -> Path:
     return made
 
 
+USERS = """
+SELECT user_id, TIMESTAMPTZ '{day} 00:00:00+00' + to_hours(6 * step) AS since,
+    (hash(user_id, step, 'age') % 80)::INTEGER AS age,
+    hash(user_id, step, 'active') % 1000 / 1000.0 AS active,
+    'city ' || hash(user_id, 'city') % 100 AS city
+FROM range({num_users}) AS users(user_id), range(4) AS steps(step)
+"""
+
+
+def user_history(folder: Path) -> Path:
+    """A Parquet file of what is known of NUM_USERS users, each since four times of the last of
+    DAYS; made where it is missing."""
+    path = folder / "user_history.parquet"
+    if not path.exists():
+        _write(USERS.format(day=DAYS[1], num_users=NUM_USERS), path, 122_880)
+    return path
+
+
 def _write(sql: str, path: Path, group: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")

@@ -19,6 +19,7 @@ from rankdistill.lists.group import Grouped
 from rankdistill.log.files import LogFile, Opened
 from rankdistill.log.source import TableSource
 from rankdistill.store.parts import Part, PartWriter
+from rankdistill.store.reading import refuse_damaged
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,12 @@ def add_up(
 ) -> list[Part]:
     """`table` of one dt: the counts of `files`, one row per item_id.
 
-    counts: the columns of the files, item_id and integers.
+    counts: the columns of the files, item_id and integers. Raises PlaceError E0204 where a file
+    of an earlier build is damaged.
     """
+    for file in files:
+        if f"/{target.build_id}/" not in file:
+            refuse_damaged(file, counts.names)
     source = own_source(files, counts)
     paths: dict[str, tuple[str, ...]] = {name: (name,) for name in counts.names}
     query = Query(source, paths, ("item_id",), (), ())

@@ -34,6 +34,7 @@ from rankdistill.samples.mined import COLUMNS, MinedItems
 from rankdistill.samples.negative_options import NegativesOptions, laws
 from rankdistill.samples.side import Side
 from rankdistill.store.parts import Part
+from rankdistill.store.reading import part_table
 
 GROUPS_PER_UNIT = 4  # row groups of lists that a task reads at once; a group has 1 M candidates
 
@@ -218,7 +219,7 @@ def read_laws(
 def read_history(files: tuple[str, ...]) -> History:
     """What the files of `responses` hold."""
     names = ["user_id", "request_time", "item_id"]
-    tables = [pq.read_table(file, columns=names, partitioning=None) for file in files]
+    tables = [part_table(file, names) for file in files]
     return History.make(pa.concat_tables(tables)) if tables else History.none()
 
 

@@ -18,6 +18,9 @@ from pydantic import BaseModel
 
 from rankdistill import cli
 from rankdistill.document import read_document
+from rankdistill.engines.duckdb_options import DuckDbOptions
+from rankdistill.engines.spark_options import SparkOptions
+from rankdistill.mining.options import MineOptions, read_mine_options
 from rankdistill.samples.guards import GUARDS
 from rankdistill.samples.negative_options import DEFAULT_MIX
 from rankdistill.samples.sources import ORDER
@@ -28,6 +31,7 @@ from tests.builders import FACTS
 ROOT = Path(__file__).parent.parent
 DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 STORIES = sorted((ROOT / "conf").glob("*.yaml"))
+MINING = ROOT / "conf" / "mining.yaml"  # of a verb of its own
 RUN = re.compile(r"<!-- run -->\n```sh\n(.*?)```\n(?:```text\n(.*?)```\n)?", re.DOTALL)
 CODE = re.compile(r"```\w*\n(.*?)```|`([^`\n]+)`", re.DOTALL)
 COMMANDS: Any = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
@@ -91,7 +95,10 @@ def test_the_readme_tells_every_verb():
 
 @pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
 def test_every_story_loads_and_comments_each_of_its_lines(path):
-    settings_of(read_document(path.read_text(), path.name))
+    if path == MINING:
+        read_mine_options(str(path), ())
+    else:
+        settings_of(read_document(path.read_text(), path.name))
     before = ""
     for line in path.read_text().splitlines():
         is_leaf = re.match(r"\s*[\w-]+: +[^#\s]", line)
@@ -100,10 +107,24 @@ def test_every_story_loads_and_comments_each_of_its_lines(path):
 
 
 def test_every_key_of_the_configuration_is_in_some_story():
-    told = "\n".join(path.read_text() for path in STORIES)
+    told = "\n".join(path.read_text() for path in STORIES if path != MINING)
     keys = {key for model in models(Settings) for key in keys_of(model)}
     assert len(keys) > 60
     assert not sorted(key for key in keys if not re.search(rf"\b{key}:", told))
+
+
+def test_every_key_of_mining_is_in_its_story():
+    engines = models(DuckDbOptions) | models(SparkOptions)  # told in conf/hive_rows.yaml
+    keys = {key for model in models(MineOptions) - engines for key in keys_of(model)}
+    assert len(keys) > 20
+    assert not sorted(key for key in keys if not re.search(rf"\b{key}:", MINING.read_text()))
+
+
+def test_every_other_choice_of_mining_is_one():
+    found = re.findall(r"^# (\w+): (\{.*\})", MINING.read_text(), re.MULTILINE)
+    assert len(found) > 3
+    for key, value in found:
+        read_mine_options(str(MINING), [f"{key}={value}"])
 
 
 def models(model: type[BaseModel]) -> set[type[BaseModel]]:

@@ -1,7 +1,7 @@
 """Numeric columns of listed items, as features of a ranker.
 
-A feature is a column of `listwise`, or of `lists`, where what the log mapped as item and
-request columns lies; the two meet by request, then by item.
+A feature is a column of `listwise`, where features that the build joined are, or of `lists`,
+where what the log mapped as item and request columns lies; the two meet by request, then by item.
 """
 
 from __future__ import annotations
@@ -50,44 +50,86 @@ class Listed:
 
 
 def choose(source: Source, asked: tuple[str, ...] | None) -> tuple[Feature, ...]:
-    """The features asked for; otherwise all numeric item and request columns of the log.
+    """The features asked for; otherwise all numeric ones of item and request columns of the log
+    and of the feature tables that the build joined.
 
     Teacher scores, ranks and feedback are features only where they are asked for by name: a
     student has none of them when it serves. Raises ConfigError E0102 or E0105.
     """
-    known = numeric(source)
+    known, joined = numeric(source), materialised(source)
     if asked is None:
         named = {column["name"] for column in table_contract("lists")["columns"]}
-        named |= set(source.schema("listwise").names)
+        named |= set(source.schema("listwise").names) - set(joined)
         asked = tuple(name for name in known if name not in named)
     if not asked:
         raise ConfigError(
             "E0105",
-            "a ranker needs features, and the log has no numeric item or request column",
+            "a ranker needs features, and neither the log nor a joined feature table has a numeric "
+            "column of items or requests",
             found=f"columns that can be named: {', '.join(known) or '(none)'}",
-            help="map some under log.columns item or request and build again, or name columns "
-            "with --features (a teacher's score is none that a student has)",
+            help="map some under log.columns item or request, or join a table (features, "
+            "materialize: true), and build again; or name columns with --features (a teacher's "
+            "score is none that a student has)",
         )
     for name in asked:
         if name not in known:
-            near = closest(name, list(known))
-            raise ConfigError(
-                "E0102",
-                f'--features: "{name}" is not a numeric column of items or requests',
-                found=f"known are {', '.join(known) or '(none)'}",
-                help=f"--features {near}" if near else None,
-            )
+            raise _no_feature(source, name, list(known))
     return tuple(known[name] for name in dict.fromkeys(asked))
+
+
+def _no_feature(source: Source, name: str, known: list[str]) -> ConfigError:
+    """Why `name` cannot be a feature, as far as a column has that name."""
+    types = {f.name: f.type for t in _tables(source) for f in source.schema(t)}
+    if name in NEVER:
+        why = "an id, the grade, or how the list was sampled: a ranker must not learn from it"
+    elif name in types:
+        why = f"{types[name]}, and a line of libsvm holds numbers"
+    else:
+        near = closest(name, known)
+        return ConfigError(
+            "E0102",
+            f'--features: "{name}" is not a numeric column of items or requests',
+            found=f"known are {', '.join(known) or '(none)'}",
+            help=f"--features {near}" if near else None,
+        )
+    return ConfigError(
+        "E0105",
+        f'--features: "{name}" is {why}',
+        found=f"known are {', '.join(known) or '(none)'}",
+        help="leave it out, or write it as numbers and build again; --as tfrecord takes text",
+    )
+
+
+def materialised(source: Source) -> dict[str, bool]:
+    """{column of `listwise`: whether it has a value per item} of the feature tables that the days
+    joined into their samples."""
+    tables = [t for dt in source.days for t in source.build.days[dt].counts.get("features", ())]
+    return {
+        f"{table['of']}_{name}": table["of"] == "item"
+        for table in tables
+        if table["materialize"]
+        for name in table["columns"]
+    }
+
+
+def not_numbers(source: Source) -> list[str]:
+    """Joined features that no ranker's line can hold."""
+    known, names = numeric(source), source.schema("listwise").names
+    return [name for name in materialised(source) if name not in known and name in names]
+
+
+def _tables(source: Source) -> list[str]:
+    return [table for table in ("listwise", "lists") if table in source.build.tables]
 
 
 def numeric(source: Source) -> dict[str, Feature]:
     """What can be a feature, by name."""
     found: dict[str, Feature] = {}
-    for table in ("listwise", "lists"):
-        if table not in source.build.tables:
-            continue
+    of_items = materialised(source)
+    for table in _tables(source):
         for field in source.schema(table):
-            of_item = pa.types.is_list(field.type)
+            # A list of a user's, say, stands once for the request: no value per item.
+            of_item = pa.types.is_list(field.type) and of_items.get(field.name, True)
             kind = field.type.value_type if of_item else field.type
             is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
             if (is_number or pa.types.is_boolean(kind)) and field.name not in NEVER:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 LEFT_OUT = {
     "no_user": "rows of requests without a user (--anchor request keeps them)",
-    "no_positive": "negatives drawn for a request, not dealt to its positives (per: positive)",
     "no_anchor_text": "rows whose anchor is not in the table of --anchor-text, or null there",
     "no_item_text": "rows with an item that is not in the table of --item-text, or null there",
     "no_score": "rows whose negative has no teacher score",

@@ -1,7 +1,7 @@
 """Graded lists as libsvm text for learning to rank, with group files.
 
 A line per item: `grade qid:3 0:0.5 2:7`, features numbered from 0 in the order of the manifest.
-A null or NaN is a feature that is absent: missing to XGBoost, 0 to LightGBM.
+A null or NaN is missing: absent for XGBoost, "2:nan" for LightGBM, to which absent is 0.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from rankdistill.errors import ConfigError, InputError
 from rankdistill.export.asked import Asked
-from rankdistill.export.features import Listed, choose, listed
+from rankdistill.export.features import Listed, choose, listed, not_numbers
 from rankdistill.export.folder import Folder
 from rankdistill.export.source import Source
 
@@ -28,21 +28,26 @@ def libsvm(source: Source, table: str, asked: Asked, folder: Folder) -> None:
 
 
 def lightgbm(source: Source, table: str, asked: Asked, folder: Folder) -> None:
-    """The same without qid, which LightGBM's reader refuses; it finds <split>.libsvm.query."""
+    """The same without qid, which LightGBM's reader refuses, and with the features that an item
+    lacks as nan; it finds <split>.libsvm.query."""
     _write(source, asked, folder, has_qid=False)
 
 
 def _write(source: Source, asked: Asked, folder: Folder, *, has_qid: bool) -> None:
     features = choose(source, asked.features)
+    if asked.features is None and (left := not_numbers(source)):
+        folder.notes.append(f"joined features that are no numbers are left out: {', '.join(left)}")
     folder.facts["features"] = [feature.name for feature in features]
     if not any(feature.of_item for feature in features):
         folder.notes.append("every feature is one of requests: they cannot tell items apart")
+    if len(features) == 1 and not has_qid:
+        folder.notes.append("LightGBM's reader refuses files of a single feature: name two")
     num_lists: dict[str, int] = {}
     most = 0
     for lists in listed(source, features, folder.path):
         grade = whole(lists)
         most = max([most, *grade.tolist()])
-        lines = lines_of(lists, grade)
+        lines = lines_of(lists, grade, is_sparse=has_qid)
         _write_lines(folder, lists, lines, num_lists, has_qid=has_qid)
     if most > MOST_GRADE:
         folder.notes.append(f"grades reach {most}: give LightGBM a label_gain that is as long")
@@ -66,8 +71,8 @@ def _write_lines(
         num_lists[split] = first - 1 + int(mine.sum())
         rows = pa.array(np.flatnonzero(np.repeat(mine, length)))
         qid = pa.array(np.repeat(np.arange(first, num_lists[split] + 1), length[mine]))
-        head = [pc.binary_join_element_wise("qid", qid.cast("string"), ":")] if has_qid else []
-        text = _joined([grade.take(rows), *head, rest.take(rows)])
+        head = [_text(" qid:", qid)] if has_qid else []
+        text = pc.binary_join_element_wise(grade.take(rows), *head, rest.take(rows), "")
         name = f"{split}.libsvm"
         folder.write(name, _bytes(text), len(rows))
         sizes = pa.array(length[mine]).cast(pa.string())
@@ -80,17 +85,18 @@ def _write_lines(
         )
 
 
-def lines_of(lists: Listed, grade: np.ndarray) -> tuple[pa.Array, pa.Array]:
-    """For each item its grade, and its features: "0:0.5 2:7"."""
-    columns = []
+def lines_of(lists: Listed, grade: np.ndarray, *, is_sparse: bool) -> tuple[pa.Array, pa.Array]:
+    """For each item its grade, and its features: " 0:0.5 2:7"; is_sparse: less those it lacks."""
+    columns = [pa.array([""] * len(grade))]
     for i, column in enumerate(lists.features):
         if pa.types.is_floating(column.type):
             _refuse_infinite(lists, column, i)
             column = pc.if_else(pc.is_nan(column), None, column)
         elif pa.types.is_boolean(column.type):
             column = column.cast(pa.int8())
-        columns.append(pc.binary_join_element_wise(str(i), column.cast(pa.string()), ":"))
-    return pa.array(grade).cast(pa.string()), _joined(columns)
+        # Filled here: to skip nulls, Arrow's join drops the rows in which all are null.
+        columns.append(_text(f" {i}:", column).fill_null("" if is_sparse else f" {i}:nan"))
+    return pa.array(grade).cast(pa.string()), pc.binary_join_element_wise(*columns, "")
 
 
 def whole(lists: Listed) -> np.ndarray:
@@ -121,9 +127,9 @@ def _refuse_infinite(lists: Listed, column: pa.Array, feature: int) -> None:
         )
 
 
-def _joined(columns: list[pa.Array]) -> pa.Array:
-    """The columns side by side, with blanks; nulls leave no trace."""
-    return pc.binary_join_element_wise(*columns, " ", null_handling="skip")
+def _text(name: str, column: pa.Array) -> pa.Array:
+    """The values behind a name; null where they are."""
+    return pc.binary_join_element_wise(name, column.cast(pa.string()), "")
 
 
 def _bytes(lines: pa.Array) -> bytes:

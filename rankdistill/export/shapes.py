@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from rankdistill.errors import ConfigError
 from rankdistill.export.asked import Asked
 from rankdistill.export.folder import Folder
-from rankdistill.export.pairs import as_text, by_positive, read_pairs
+from rankdistill.export.pairs import as_text, by_positive, read_pairs, refuse_without_positive
 from rankdistill.export.source import Source
 from rankdistill.export.texts import Texts, read_texts
 from rankdistill.lists.group import whole_requests
@@ -62,9 +62,9 @@ def _pairs(
     source: Source, table: str, asked: Asked, more: tuple[str, ...] = ()
 ) -> Iterator[pa.RecordBatch]:
     """`read_pairs` with ids as strings, or as the texts asked for."""
+    refuse_without_positive(source, table)
     texts = _Texts.of(asked)
     for rows in read_pairs(source, table, asked.anchor_column, more):
-        rows = source.keep(rows, "no_positive", rows["positive"].is_valid())
         for name in ("anchor", "positive", "negative"):
             found = texts.anchor if name == "anchor" else texts.item
             column = found.of(rows[name]) if found else as_text(rows[name])

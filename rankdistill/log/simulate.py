@@ -1,8 +1,9 @@
 """A cascade log of any size with known truth, written as Parquet: the `simulate` verb.
 
 `world.py` says who exists, `cascade.py` what happens to a request; here days become files:
-log/dt=YYYY-MM-DD (what a source logs), users, items (weak features), and truth/, which no
-reader of the log sees. A day is written aside and moved into its place when whole.
+log/dt=YYYY-MM-DD (what a source logs), users, items (weak features), vectors/ (what a model
+that knows a part would export), and truth/, which no reader of the log sees. A day is written
+aside and moved into its place when whole.
 """
 
 from __future__ import annotations
@@ -137,10 +138,12 @@ class _Run:
     on_progress: Callable[[int], object] | None
 
     def write_features(self) -> None:
-        for name, table in tables.features(self.world, self.options).items():
-            fresh = self.out / f"{name}.parquet.new"
-            _write(fresh, [table])
-            fresh.replace(self.out / f"{name}.parquet")
+        (self.out / "vectors").mkdir(exist_ok=True)
+        for folder, made in ((".", tables.features), ("vectors", tables.vectors)):
+            for name, table in made(self.world, self.options).items():
+                fresh = self.out / folder / f"{name}.parquet.new"
+                _write(fresh, [table])
+                fresh.replace(self.out / folder / f"{name}.parquet")
 
     def write_day(self, day: date) -> None:
         aside = self.out / PARTIAL

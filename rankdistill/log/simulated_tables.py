@@ -12,7 +12,13 @@ import pyarrow.compute as pc
 
 from rankdistill.lists.batch import STAGES
 from rankdistill.log.cascade import Cascade
-from rankdistill.log.world import NUM_CATEGORIES, SCENES, SimulateOptions, World
+from rankdistill.log.world import (
+    NUM_CATEGORIES,
+    NUM_KNOWN_FACTORS,
+    SCENES,
+    SimulateOptions,
+    World,
+)
 
 REQUEST_COLUMNS = ("request_id", "request_time", "user_id", "scene")
 REPEATING = (
@@ -127,6 +133,23 @@ def features(world: World, options: SimulateOptions) -> dict[str, pa.Table]:
             }
         ),
     }
+
+
+def vectors(world: World, options: SimulateOptions) -> dict[str, pa.Table]:
+    """The tables users and items with an embedding each, float32 [known factors + 1]: as a model
+    would export them that knows what the pre-ranker knows, tastes in part and popularity."""
+    user, item = (f[:NUM_KNOWN_FACTORS] for f in (world.user_factors, world.item_factors))
+    return {
+        "users": _embedded("user_id", [*user, np.ones_like(user[0])], options),
+        "items": _embedded("item_id", [*item, world.popularity], options),
+    }
+
+
+def _embedded(name: str, columns: list[np.ndarray], options: SimulateOptions) -> pa.Table:
+    value = np.stack(columns, axis=1).astype(np.float32)
+    embedding = pa.FixedSizeListArray.from_arrays(pa.array(value.ravel()), value.shape[1])
+    own = ids(name, np.arange(len(value)) + 1, options)
+    return pa.table({name: own, "embedding": embedding.cast(pa.list_(pa.float32()))})
 
 
 def ids(name: str, numbers: np.ndarray, options: SimulateOptions) -> pa.Array:

@@ -21,6 +21,7 @@ from rankdistill.errors import PlaceError
 from rankdistill.store import delta
 from rankdistill.store.files import HashedFile
 from rankdistill.store.parts import Part
+from rankdistill.store.reading import part_table
 
 TABLE = "builds"
 SCHEMA = pa.schema(
@@ -197,8 +198,7 @@ def _write(folder: Path, build: Build) -> Part:
 
 
 def _read(file: Path) -> Build:
-    with pq.ParquetFile(file) as parquet:
-        (row,) = parquet.read().to_pylist()
+    (row,) = part_table(file, SCHEMA.names).to_pylist()
     days = {dt: Day(**day) for dt, day in json.loads(row.pop("days")).items()}
     return Build(days=days, **row)
 
@@ -213,8 +213,9 @@ def _retried(read: Any) -> Any:
     for _ in range(3):
         try:
             return read()
-        except FileNotFoundError:
-            continue
+        except PlaceError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
     return read()
 
 

@@ -15,7 +15,8 @@ from rankdistill.errors import PlaceError
 from rankdistill.store import builds, collect, delta, place, publish, staging
 from rankdistill.store.builds import Build, BuildInfo, DayFacts
 from rankdistill.store.content import ContentHash, content_hash
-from rankdistill.store.parts import Part, PartLimits, PartWriter, read_part
+from rankdistill.store.parts import Part, PartLimits, PartWriter
+from rankdistill.store.reading import damaged, fault, read_part
 from rankdistill.store.staging import Staging
 from rankdistill.store.verify import Report, verify
 
@@ -133,6 +134,7 @@ class DataSet:
         """The rows of `table`, part by part, page checksums verified, dt put back.
 
         columns: these, in this order; all of `schema` otherwise. Null where a part has none.
+        Raises PlaceError E0206 as `parts`, E0204 where a part is not what was written.
         """
         parts = self.parts(table, build, dt)
         schema = self.schema(table)
@@ -170,6 +172,8 @@ class DataSet:
     def _read(self, parts: Sequence[Part], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         for part in parts:
             file = self.root / part.table / part.path
+            if (reason := fault(file, part)) is not None:
+                raise damaged(file, reason)
             # A part without rows of the asked columns still tells their number.
             for batch in read_part(file, [name for name in schema.names if name != "dt"]):
                 yield _conform(batch, part.dt, schema)

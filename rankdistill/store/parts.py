@@ -8,7 +8,7 @@ column dt: the partition value lives in the Delta log and, escaped, in the folde
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -287,16 +287,3 @@ def _matching(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         return batch
     columns = [column.cast(kind) for column, kind in zip(batch.columns, schema.types, strict=True)]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
-
-
-def read_part(
-    file: str | Path, columns: Sequence[str] | None = None, *, batch_rows: int = 65_536
-) -> Iterator[pa.RecordBatch]:
-    """The rows of one part in order, page checksums verified, without dt.
-
-    A batch has at most `batch_rows` rows and never crosses a row group, so that a batch of
-    lists is bounded in elements too.
-    """
-    with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
-        for group in range(parquet.num_row_groups):
-            yield from parquet.iter_batches(batch_rows, row_groups=[group], columns=columns)

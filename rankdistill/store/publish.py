@@ -20,6 +20,7 @@ from rankdistill.store import builds, delta
 from rankdistill.store.builds import Build, BuildInfo, Day, DayFacts
 from rankdistill.store.delta import ConflictError
 from rankdistill.store.parts import Part
+from rankdistill.store.reading import fault
 from rankdistill.store.staging import Staging, tables
 
 ATTEMPTS = 200  # each lost one means that somebody else's commit landed
@@ -219,19 +220,6 @@ def _check_part(root: Path, part: Part, schema: pa.Schema) -> None:
         )
     names = pq.read_schema(file).names
     assert names == [name for name in schema.names if name != "dt"], (part.table, names)
-
-
-def fault(file: Path, part: Part) -> str | None:
-    """What is wrong with a part, by size and footer; None where nothing is."""
-    if file.is_symlink() or not file.is_file():
-        return "no such file"
-    if (size := file.stat().st_size) != part.num_bytes:
-        return f"{size} bytes instead of {part.num_bytes}"
-    try:
-        num_rows = pq.read_metadata(file).num_rows
-    except (pa.ArrowInvalid, OSError) as error:
-        return f"unreadable footer ({error})"
-    return None if num_rows == part.num_rows else f"{num_rows} rows instead of {part.num_rows}"
 
 
 def _overtaken(root: Path, dts: Collection[str]) -> PlaceError:

@@ -12,7 +12,8 @@ from rankdistill.store import builds, staging
 from rankdistill.store.builds import Build
 from rankdistill.store.files import sha256
 from rankdistill.store.parts import Part
-from rankdistill.store.publish import fault, named_by, parts_of
+from rankdistill.store.publish import named_by, parts_of
+from rankdistill.store.reading import fault
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,7 @@
 """The Spark engine: the same rows as DuckDB, from a plan that shuffles once or not at all."""
 
 import json
-import os
 import re
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import engine_kit as kit
@@ -15,12 +11,10 @@ import pyarrow.feather
 import pyarrow.orc
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
 from rankdistill.engines.spark import Spark
 from rankdistill.engines.spark_options import SparkOptions
 from rankdistill.prepare import prepare
-from rankdistill.store.dataset import DataSet
 
 pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("spark")]
 
@@ -96,33 +90,3 @@ def test_rows_are_shuffled_once_and_lists_never(tmp_path):
     for plan in (rows, lists):
         assert plan.count("MapInArrow") == 1
         assert not re.search(r"Window|Join|BatchEvalPython|ArrowEvalPython|Sort\b", plan)
-
-
-def test_the_job_runs_under_spark_submit_from_a_zip(tmp_path):
-    home = Path(__file__).parents[2]
-    with zipfile.ZipFile(tmp_path / "rankdistill.zip", "w") as archive:
-        for path in (home / "rankdistill").rglob("*.py"):
-            archive.write(path, path.relative_to(home))
-        for folder in ("schemas", "conf"):
-            for path in (home / folder).iterdir():
-                archive.write(path, f"rankdistill/{folder}/{path.name}")
-    log = kit.in_parquet(tmp_path, kit.odd_rows(200))
-    config = {"output": str(tmp_path / "out"), "log": log, "samples": {"pairwise": {}}}
-    (tmp_path / "job.yaml").write_text(yaml.safe_dump(config))
-    submit = Path(sys.executable).parent / "spark-submit"
-    command = [str(submit), "--master", "local[2]", "--py-files", str(tmp_path / "rankdistill.zip")]
-    command += ["--conf", "spark.ui.enabled=false", str(home / "jobs" / "build_samples.py")]
-    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    env |= {"PYSPARK_PYTHON": sys.executable}
-    done = subprocess.run(
-        [*command, "--config", str(tmp_path / "job.yaml"), "--format", "json"],
-        capture_output=True,
-        text=True,
-        env=env,
-        cwd=tmp_path,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    expected = kit.hashes(log, tmp_path, "duckdb", samples={"pairwise": {}})
-    found = DataSet.open(tmp_path / "out")
-    assert str(found.content_hash("pairwise")) == expected["pairwise"]

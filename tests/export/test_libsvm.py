@@ -69,7 +69,7 @@ def test_without_features_the_export_is_refused_and_says_what_could_be_named(tmp
     with pytest.raises(ConfigError, match="not a numeric column") as told:
         export(data, tmp_path / "out", "libsvm", features=("teacher_scor",))
     assert told.value.help == "--features teacher_score"
-    with pytest.raises(ConfigError, match="not a numeric column"):
+    with pytest.raises(ConfigError, match="must not learn from it"):
         export(data, tmp_path / "out", "libsvm", features=("item_id",))
 
 
@@ -94,7 +94,10 @@ def test_grades_beyond_lightgbm_s_table_are_warned_of(tmp_path):
     rows = [{"request_id": 1, "item_id": [1, 2], "grade": [31.0, 0.0], "rank": [1, 2]}]
     data = data_set(tmp_path / "data", {"listwise": rows})
     made = export(data, tmp_path / "out", "lightgbm", features=("rank",))
-    assert made["notes"] == ["grades reach 31: give LightGBM a label_gain that is as long"]
+    assert made["notes"] == [
+        "LightGBM's reader refuses files of a single feature: name two",
+        "grades reach 31: give LightGBM a label_gain that is as long",
+    ]
 
 
 def test_an_infinite_feature_is_refused(tmp_path):

@@ -92,15 +92,31 @@ def test_a_labeled_list_of_listwise_keeps_real_grades(tmp_path):
 def test_negatives_count_where_they_were_dealt_to_a_positive(tmp_path):
     rows = [
         {"request_id": 1, "pos_item_id": positive, "item_id": item}
-        for positive, item in [(10, 1), (11, 2), (10, 3), (None, 4)]
+        for positive, item in [(10, 1), (11, 2), (10, 3)]
     ]
     data = data_set(tmp_path / "data", {"negatives": rows})
     made = export(data, tmp_path / "out", "labeled-list")
     docs = [row["docs"] for row in rows_of(tmp_path / "out" / "train.parquet")]
     assert docs == [["10", "1", "3"], ["11", "2"]]
-    assert made["left_out"] == {"no_positive": 1}
+    assert made["left_out"] == {}
     with pytest.raises(ConfigError, match="negatives has no margin"):
         export(data, tmp_path / "scores", "n-tuple-scores", num_negatives=1)
+
+
+@pytest.mark.parametrize("kind", ["triplet", "n-tuple", "labeled-list"])
+def test_negatives_of_a_whole_request_are_refused_with_the_remedy(tmp_path, kind):
+    rows = [
+        {"request_id": 1, "pos_item_id": 10, "item_id": 1, "dt": "2026-11-02"},
+        {"request_id": 2, "pos_item_id": None, "item_id": 4},
+    ]
+    data = data_set(tmp_path / "data", {"negatives": rows})
+    options = {"num_negatives": 1} if kind == "n-tuple" else {}
+    with pytest.raises(ConfigError, match="negatives of 2026-11-01 were drawn for") as told:
+        export(data, tmp_path / "out", kind, **options)
+    assert (told.value.code, "negatives.per: positive" in told.value.help) == ("E0105", True)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    made = export(data, tmp_path / "out", kind, dts=["2026-11-02"], **options)
+    assert made["rows_read"] == made["files"][0]["rows"] == 1
 
 
 def test_texts_stand_for_ids_and_items_without_one_are_counted(tmp_path):

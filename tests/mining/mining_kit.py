@@ -22,8 +22,12 @@ SIZES = {"num_requests": 150, "days": 2, "num_candidates": 12, "num_ranked": 8, 
 
 def make_data_set(folder: Path, **samples: Any) -> DataSet:
     log = simulate(folder / "simulated", SimulateOptions(**SIZES)).log
+    return build_from(log, folder / "feed", **samples)
+
+
+def build_from(log: Path, output: Path, **samples: Any) -> DataSet:
     settings = {
-        "output": str(folder / "feed"),
+        "output": str(output),
         "log": {
             "path": str(log),
             "stage": {"from": "column", "column": "stage"},
@@ -32,7 +36,7 @@ def make_data_set(folder: Path, **samples: Any) -> DataSet:
         "samples": samples or {"pointwise": {"top_k": 2}},
     }
     build(Settings.model_validate(settings))
-    return DataSet.open(folder / "feed")
+    return DataSet.open(output)
 
 
 def make_vectors(folder: Path, data_set: DataSet, *, num_items: int = 300) -> dict[str, dict]:

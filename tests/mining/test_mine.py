@@ -15,9 +15,19 @@ from rankdistill import cli
 from rankdistill.contract import table_contract
 from rankdistill.errors import UserError
 from rankdistill.hashing import xxh64
+from rankdistill.log.simulate import SimulateOptions, simulate
 from rankdistill.mining import work
 from rankdistill.mining.mine import mine
-from tests.mining.mining_kit import dot, known, make_data_set, make_vectors, options, run_mine
+from tests.mining.mining_kit import (
+    SIZES,
+    build_from,
+    dot,
+    known,
+    make_data_set,
+    make_vectors,
+    options,
+    run_mine,
+)
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +195,19 @@ def test_what_cannot_be_mined_says_why_and_leaves_nothing(place, tmp_path, given
         mine(options(folder, **given), data_set, tmp_path / "out", notify=lambda *a, **k: None)
     assert caught.value.code == code
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
+def test_the_story_of_mining_runs_on_what_demo_leaves(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out = simulate(tmp_path / "rankdistill-demo" / "simulated", SimulateOptions(**SIZES)).out
+    data_set = build_from(out / "log", tmp_path / "rankdistill-demo" / "feed")
+    story = Path(__file__).parents[2] / "conf" / "mining.yaml"
+    given = ["--config", str(story), "--data", str(data_set.root), "--out", "mined"]
+    shown = CliRunner().invoke(cli.app, ["mine-negatives", *given, "--format", "json"])
+    assert shown.exit_code == 0, shown.stderr
+    counts = json.loads(shown.stdout)["counts"]
+    assert counts["positive_rows_user_unknown"] == counts["positive_rows_item_unknown"] == 0
+    assert 500 < counts["rows"] <= 3 * counts["anchors"]
 
 
 def test_the_verb_prints_rules_and_scores_and_refuses_a_folder_with_something_in_it(

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rankdistill.errors import PlaceError
-from rankdistill.store.parts import Part, PartLimits, PartWriter, read_part
+from rankdistill.store.parts import Part, PartLimits, PartWriter
+from rankdistill.store.reading import read_part
 
 AWKWARD_DTS = [
     "2026-11-01",
@@ -156,8 +157,26 @@ def test_a_flipped_byte_in_a_page_is_found_on_reading(tmp_path):
     data = bytearray(file.read_bytes())
     data[200] ^= 1
     file.write_bytes(data)
-    with pytest.raises(OSError, match=r"(?i)crc|checksum|zstd"):
+    with pytest.raises(PlaceError, match="damaged or lost") as told:
         list(read_part(file))
+    assert (told.value.code, str(file) in told.value.message) == ("E0204", True)
+
+
+def test_a_bit_flipped_anywhere_is_told_or_loses_no_row(tmp_path):
+    rows = pa.RecordBatch.from_pydict(
+        {"a": list(range(300)), "b": [f"v{i % 7}" for i in range(300)]}
+    )
+    limits = PartLimits(group_rows=100)
+    (part,) = write(tmp_path, [("t", "d", rows)], limits=limits)
+    file, told = tmp_path / "t" / part.path, 0
+    data = file.read_bytes()
+    for place in range(0, len(data), 5):
+        file.write_bytes(data[:place] + bytes([data[place] ^ (1 << place % 8)]) + data[place + 1 :])
+        try:
+            assert sum(batch.num_rows for batch in read_part(file)) == len(rows)
+        except PlaceError as error:
+            told += error.code == "E0204"
+    assert told > len(data) / 5 / 2
 
 
 def test_files_are_private_never_replaced_and_never_written_through_a_link(tmp_path):

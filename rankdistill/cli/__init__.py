@@ -1,0 +1,50 @@
+"""The verbs. Parses arguments, calls the library, prints; heavy imports stay inside a verb."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from rankdistill import __version__
+from rankdistill.cli import aid, handover, log, versions
+from rankdistill.cli.options import command
+from rankdistill.verbs import leave_threads_to_us
+
+# In the order of --help; a function's name, with dashes, is its verb.
+VERBS = (
+    *(log.simulate, log.validate, log.plan, log.build, log.preview),
+    *(handover.files, handover.export_samples, handover.mine_negatives),
+    *(versions.versions, versions.rollback, versions.gc, versions.verify),
+    *(aid.doctor, aid.explain, aid.demo),
+)
+OWN_THREADS = (handover.mine_negatives,)  # their threads take matrix products
+
+app = typer.Typer(
+    help="Turn fine-ranking logs into training samples for a recall or pre-rank student.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for act in VERBS:
+    app.command()(command(act, leave_threads_to_us if act in OWN_THREADS else None))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"rankdistill {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None: ...
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a verb; the exit code. Usage errors are 2."""
+    code: Any = app(args=arguments, prog_name="rankdistill", standalone_mode=True)
+    return int(code or 0)

@@ -1,0 +1,36 @@
+"""What helps: the machine, the errors, a demo."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rankdistill.verbs import Run
+
+
+def doctor(run: Run) -> int:
+    """Look at this machine: Python, packages, Java, memory, disk."""
+    from rankdistill import actions
+
+    return actions.doctor(run)
+
+
+def explain(
+    run: Run,
+    code: Annotated[str, typer.Argument(help="an error code like E0102, or a reason")],
+) -> None:
+    """Say what an error code or a reject reason means."""
+    from rankdistill import actions
+
+    actions.explain(run, code)
+
+
+def demo(
+    run: Run,
+    out: Annotated[str, typer.Option("--out", help="folder to write to")] = "rankdistill-demo",
+) -> None:
+    """Simulate a log, build all sample kinds from it, and show what came out."""
+    from rankdistill import actions
+
+    actions.demo(run, out)
