@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import pyarrow as pa
@@ -34,6 +35,9 @@ from rankdistill.store.staging import Staging
 CATALOGUE, LISTED = "_catalogue", "_listed"
 HIDDEN = (COUNTED, CATALOGUE, LISTED)
 
+# Days after a day that measures look at: negatives may be responded to later on.
+MEASURED_AFTER = 7
+
 Windows = Mapping[str, Mapping[str, int | None]]
 
 
@@ -53,6 +57,10 @@ class Tables:
         for part in parts:
             file = str(self.data_set.root / part.table / part.path)
             self.made.setdefault(part.table, {}).setdefault(part.dt, []).append(file)
+
+    def knows(self, dt: str) -> bool:
+        """Whether the day is in this build or its base."""
+        return dt in self.own or (self.base is not None and dt in self.base.days)
 
     def of(self, table: str, days: Iterable[str]) -> list[str]:
         """The files of some days; a day that this build made without a row has none."""
@@ -117,7 +125,7 @@ def derive(
         hidden += made
         looked[dt] = SideFiles(
             tuple(str(data_set.root / CATALOGUE / part.path) for part in made),
-            tuple(tables.of("responses", around.responses)),
+            tuple(tables.of("responses", _told(around, dt, tables, prepared))),
             tuple(prepared.mined.paths) if prepared.mined else (),
         )
     lists = tables.made.get("lists", {})
@@ -158,6 +166,15 @@ def _looked_into(prepared: Prepared, dt: str, kinds: Mapping[str, Any]) -> Aroun
     before, after = _windows_of(kinds)
     responses = days_around(dt, before, after, own=True) if needs & {"history", "future"} else []
     return Around(tuple(items) if "catalogue" in needs else (), tuple(responses))
+
+
+def _told(around: Around, dt: str, tables: Tables, prepared: Prepared) -> list[str]:
+    """The days whose responses are read: besides what the guards of `dt` reach, the days after
+    it that there are, for the measures alone (so they are none of its windows)."""
+    if not around.responses or not prepared.settings.quality.measure:
+        return list(around.responses)
+    later = takewhile(tables.knows, days_around(dt, 0, MEASURED_AFTER, own=True))
+    return list(dict.fromkeys([*around.responses, *later]))
 
 
 def _windows_of(kinds: Mapping[str, Any]) -> tuple[int, int]:
