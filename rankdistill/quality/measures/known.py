@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from rankdistill.catalogue.history import Keys
+from rankdistill.catalogue.history import MICRO, History, micros
 from rankdistill.hashing import xxh64
+from rankdistill.lists.batch import Lists, spans
 from rankdistill.log.days import duration
+from rankdistill.quality.among import first_found
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measure import Gate, Measure, Reading, Seen, Shared, Watcher, share, whole
 from rankdistill.quality.state import Adder, State
 from rankdistill.samples.positives import PositiveOptions, positive_mask
-from rankdistill.samples.side import look_up
 
 KINDS = ("pointwise", "pairwise", "negatives")
 
@@ -39,10 +40,17 @@ def positives(seen: Seen, options: Mapping[str, Any]) -> np.ndarray:
 def among(seen: Seen, is_meant: np.ndarray) -> np.ndarray:
     """bool [T]: the written negative is one of the meant candidates [N] of its own request."""
     lists, at = seen.lists, np.flatnonzero(is_meant)
-    request, key = lists.request[at], xxh64(lists.candidates.column("item_id").take(at))
-    offsets = np.searchsorted(request, np.arange(lists.num_requests + 1))
-    keys = Keys(offsets, key[np.lexsort((key, request))])
-    return look_up(keys, seen.drawn.request, item_key(seen)) >= 0
+    held = xxh64(lists.candidates.column("item_id").take(at))
+    return first_found(seen.drawn.request, item_key(seen), lists.request[at], held) >= 0
+
+
+def held_between(
+    responses: History, lists: Lists, first: np.ndarray, last: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(request, key, entry) of what the users responded to at first <= time < last, by time."""
+    start, length = responses.entries(lists, first, last)
+    entry = spans(start, length)
+    return np.repeat(np.arange(lists.num_requests), length), responses.item[entry], entry
 
 
 def _negative_rows(kind: str, seen: Seen) -> tuple[np.ndarray, np.ndarray]:
@@ -93,8 +101,11 @@ def _watch_false_negatives(seen: Seen, add: Adder, facts: Facts) -> None:
     is_own = among(seen, positives(seen, options) | lists.responded)
     window, is_past = options["history_window"], np.zeros(len(request), dtype=bool)
     if window is not None and seen.responses is not None:
-        before = seen.responses.before(lists, duration(window))
-        is_past = look_up(before, request, item_key(seen)) >= 0
+        time = micros(lists.requests.column("request_time"))
+        held_request, held, _ = held_between(
+            seen.responses, lists, time - duration(window) // MICRO, time
+        )
+        is_past = first_found(request, item_key(seen), held_request, held) >= 0
     note = "the request's own positive or response"
     _add("negatives", seen, add, np.arange(len(request)), np.flatnonzero(is_own), note)
     add.count("negatives.past", request[is_past])

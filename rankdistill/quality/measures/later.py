@@ -9,10 +9,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import numpy as np
-import pyarrow as pa
 
-from rankdistill.catalogue.history import History
+from rankdistill.catalogue.history import MICRO, History, micros
 from rankdistill.lists.batch import Lists
+from rankdistill.quality.among import first_found
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measure import (
     Gate,
@@ -24,14 +24,13 @@ from rankdistill.quality.measure import (
     binned,
     share,
 )
-from rankdistill.quality.measures.known import item_key
+from rankdistill.quality.measures.known import held_between, item_key
 from rankdistill.quality.state import Adder, State
 from rankdistill.samples.facts import SOURCES
-from rankdistill.samples.side import look_up
 from rankdistill.samples.sources import CATALOGUE
 
-# Longest first: what is not found there is not in the shorter ones.
-HORIZONS = {"7d": timedelta(days=7), "1d": timedelta(days=1), "1h": timedelta(hours=1)}
+_SPANS = {"1h": timedelta(hours=1), "1d": timedelta(days=1), "7d": timedelta(days=7)}
+HORIZONS = {name: span // MICRO for name, span in _SPANS.items()}
 # Within the hour it is the same visit, and the label was wrong; what is clicked days later may
 # be of another need. An hour is also what a nightly build knows of almost all its requests.
 JUDGED = "1h"
@@ -44,48 +43,35 @@ def _watch(seen: Seen, add: Adder, facts: Facts) -> None:
     lists, responses = seen.lists, seen.responses
     if responses is None:
         return
-    request, source, key = seen.drawn.request, seen.drawn.source, item_key(seen)
-    time = _known_times(lists)
-    newest = int(responses.time[-1]) if len(responses.time) else -(2**62)
-    if not (time >= 0).all():
-        row = np.flatnonzero(time[request] >= 0)
-        request, source, key = request[row], source[row], key[row]
-    add.bins("rows", request, source, _SIZE)
-    found: np.ndarray | None = None  # rows that are responded to within the horizon before
+    request, source = seen.drawn.request, seen.drawn.source
+    time, is_known = micros(lists.requests.column("request_time")), _has_user_and_time(lists)
+    known = request if is_known.all() else request[is_known[request]]
+    add.bins("rows", known, source if known is request else source[is_known[request]], _SIZE)
+    row, after = _responded(seen, responses, time)
+    newest = responses.newest
     for name, horizon in HORIZONS.items():
-        found = _responded(lists, responses, horizon, request, key, found)
         # What happens after the newest response that is known cannot be told.
-        is_told = time + horizon // timedelta(microseconds=1) <= newest
-        is_told_row = is_told[request]
-        told = slice(None) if is_told_row.all() else np.flatnonzero(is_told_row)
-        hit = found[is_told_row[found]]
+        is_told = is_known & (newest is not None) & (time + horizon <= (newest or 0))
+        told = slice(None) if is_told.all() else np.flatnonzero(is_told[request])
+        hit = row[(after <= horizon) & is_told[request[row]]]
         add.bins(f"told.{name}", request[told], source[told], _SIZE)
         add.bins(f"hit.{name}", request[hit], source[hit], _SIZE)
 
 
-def _responded(
-    lists: Lists,
-    responses: History,
-    horizon: timedelta,
-    request: np.ndarray,
-    key: np.ndarray,
-    among: np.ndarray | None,
-) -> np.ndarray:
-    """The rows (of `among`; None: of all) whose user responds to the item within the horizon."""
-    if among is None:
-        return np.flatnonzero(look_up(responses.after(lists, horizon), request, key) >= 0)
-    if not len(among):
-        return among
-    after = responses.after(lists, horizon)
-    return among[look_up(after, request[among], key[among]) >= 0]
+def _responded(seen: Seen, responses: History, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(row, how long after the request, int64 microseconds) of the negatives that the user
+    responds to within the longest horizon."""
+    request, furthest = seen.drawn.request, max(HORIZONS.values())
+    held_request, held, entry = held_between(responses, seen.lists, time + 1, time + furthest + 1)
+    found = first_found(request, item_key(seen), held_request, held)
+    row = np.flatnonzero(found >= 0)
+    return row, responses.time_of(entry[found[row]]) - time[request[row]]
 
 
-def _known_times(lists: Lists) -> np.ndarray:
-    """The time of each request, int64 [R] microseconds; -1 without a time or a user."""
-    column = lists.requests.column("request_time")
-    time = column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).fill_null(-1).to_numpy()
-    has_user = lists.requests.column("user_id").is_valid().to_numpy(zero_copy_only=False)
-    return np.where(has_user, time, -1)
+def _has_user_and_time(lists: Lists) -> np.ndarray:
+    names = ("user_id", "request_time")
+    valid = (lists.requests.column(n).is_valid().to_numpy(zero_copy_only=False) for n in names)
+    return np.logical_and(*valid)
 
 
 def _read(state: State, shared: Shared) -> Reading:

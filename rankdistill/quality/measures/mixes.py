@@ -23,7 +23,7 @@ from rankdistill.quality.measure import (
     by_name,
 )
 from rankdistill.quality.scale import RANK_LABELS, RANKS, rank_bins
-from rankdistill.quality.state import FIXED_POINT, Adder, State, fixed
+from rankdistill.quality.state import Adder, State
 from rankdistill.samples.grade_rules import Grade, GradeOptions
 
 MAX_GRADES = 31  # whole grades 0 .. 30 have a bin each; others fall into equal bins
@@ -40,16 +40,22 @@ def entropy(counts: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class Grades:
-    """The bins of a rule's grades. width: of a bin; needs: those that must not be empty."""
+    """The bins of a rule's grades. width: of a bin, None where each is one whole grade; needs:
+    the grades that must not be empty."""
 
     size: int
-    width: float
+    width: float | None = None
     needs: tuple[int, ...] = ()
 
     def labels(self) -> list[str]:
-        if self.width == 1:
+        if self.width is None:
             return [str(grade) for grade in range(self.size)]
         return [f"{b * self.width:.3g}-{(b + 1) * self.width:.3g}" for b in range(self.size)]
+
+    def middles(self) -> np.ndarray:
+        """The grade that a bin stands for, float64 [size]."""
+        code = np.arange(self.size)
+        return code.astype(float) if self.width is None else (code + 0.5) * self.width
 
 
 def grades_of(facts: Facts) -> Grades:
@@ -66,30 +72,30 @@ def _grades_of(rule: str) -> Grades:
     # A list that is too short leaves grades of ranks empty, and a log without a stage those of
     # stages; levels of scores are empty where they do not fit the scores. 0 is "no score".
     is_of_scores = json.loads(rule)["kind"].startswith("score_")
-    return Grades(size, 1, tuple(range(1, size)) if is_of_scores else ())
+    return Grades(size, None, tuple(range(1, size)) if is_of_scores else ())
 
 
 def _watch_grades(seen: Seen, add: Adder, facts: Facts) -> None:
     drawn, bins = seen.drawn, grades_of(facts)
     request = np.repeat(drawn.request, np.diff(drawn.offsets))
-    code = np.minimum((drawn.grade / np.float32(bins.width)).astype(np.int64), bins.size - 1)
-    rank = rank_bins(seen.lists.teacher_rank[drawn.item])
-    add.bins("grade", request, code, bins.size)
-    add.bins("rank", request, rank, len(RANKS))
-    add.weigh("grade_by_rank", request, rank, len(RANKS), fixed(drawn.grade))
+    grade = drawn.grade if bins.width is None else drawn.grade / np.float32(bins.width)
+    cell = rank_bins(seen.lists.teacher_rank[drawn.item]) * bins.size
+    cell += np.minimum(grade.astype(np.int64), bins.size - 1)
+    add.bins("grade_by_rank", request, cell, len(RANKS) * bins.size)
 
 
 def _read_grades(state: State, shared: Shared) -> Reading:
     bins = grades_of(shared.facts)
-    held = binned(state, "grade", bins.size)
-    num, labels = sum(held), bins.labels()
+    shape = len(RANKS), bins.size
+    table = np.reshape(binned(state, "grade_by_rank", shape[0] * shape[1]), shape)
+    held, labels = table.sum(axis=0).tolist(), bins.labels()
+    num = sum(held)
     if not num:
         return Reading(None, 0)
     missing = [labels[grade] for grade in bins.needs if not held[grade]]
-    by_rank, sums = (binned(state, name, len(RANKS)) for name in ("rank", "grade_by_rank"))
-    mean = [s / FIXED_POINT / n if n else 0.0 for s, n in zip(sums, by_rank, strict=True)]
+    mean = table @ bins.middles() / np.maximum(table.sum(axis=1), 1)
     return Reading(
-        entropy(held) / math.log(bins.size) if bins.size > 1 else None,
+        entropy(held) / math.log(bins.size),
         num,
         {
             "empty": len(missing) if bins.needs and num >= LEAST_ITEMS else None,
@@ -97,7 +103,7 @@ def _read_grades(state: State, shared: Shared) -> Reading:
         },
         {
             "grade": Histogram(labels, held, "items"),
-            "mean_by_rank": Histogram(RANK_LABELS, mean, "mean grade"),
+            "mean_by_rank": Histogram(RANK_LABELS, mean.tolist(), "mean grade"),
         },
         f"no item has grade {', '.join(missing)}" if missing else "",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rankdistill.lists.batch import segment_sum
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measure import (
     Gate,
@@ -15,31 +16,33 @@ from rankdistill.quality.measure import (
     Watcher,
     binned,
     share,
+    whole,
 )
 from rankdistill.quality.scale import RANK_LABELS, RANKS, Octaves, rank_bins
 from rankdistill.quality.state import FIXED_POINT, Adder, State, fixed
 
 SIZES = Octaves(-20, 20)
-# Squares of larger weights would not add up as int64.
+# Larger weights count as this one; the sum of their squares, by request, as its square.
 MOST = 2.0**20
+FINE = 2**40  # fixed point of the squares of small weights
 # kind -> the candidate whose rank the weight is told by
 OF = {"pointwise": "item", "pairwise": "pos"}
 
 
 def _watch(kind: str) -> Watcher:
     def watch(seen: Seen, add: Adder, facts: Facts) -> None:
-        drawn = seen.drawn
-        rank = rank_bins(seen.lists.teacher_rank[getattr(drawn, OF[kind])])
-        weight = np.minimum(drawn.weight, MOST)
-        request, square = drawn.request, weight * weight
+        lists, drawn = seen.lists, seen.drawn
+        request, weight = drawn.request, np.minimum(drawn.weight, MOST)
+        rank = rank_bins(lists.teacher_rank[getattr(drawn, OF[kind])])
         add.bins(f"{kind}.rows", request, rank, len(RANKS))
         add.weigh(f"{kind}.mass", request, rank, len(RANKS), fixed(weight))
-        # Whole part and rest: the fixed point of a large square would not fit.
-        floor = np.floor(square)
-        nought = np.zeros(len(rank), dtype=np.int8)
-        add.weigh(f"{kind}.square", request, nought, 1, floor.astype(np.int64))
-        add.weigh(f"{kind}.square_rest", request, nought, 1, fixed(square - floor))
         add.bins(f"{kind}.size", request, SIZES.bins(weight), SIZES.size)
+        # Rows stand by request.
+        bounds = np.searchsorted(request, np.arange(lists.num_requests + 1))
+        square = np.minimum(segment_sum(weight * weight, bounds), MOST**2)
+        floor = np.floor(square)
+        add.total(f"{kind}.square", floor.astype(np.int64))
+        add.total(f"{kind}.square_rest", np.rint((square - floor) * FINE).astype(np.int64))
 
     return watch
 
@@ -68,13 +71,12 @@ def _read(state: State, shared: Shared) -> Reading:
 def _of_kind(kind: str, state: State, mass: list[int], num: int) -> dict[str, float | None]:
     """The parts of a kind of `num` rows: W(1), ESS / N, max / median (to an eighth)."""
     total = sum(mass)
-    square = binned(state, f"{kind}.square", 1)[0] * FIXED_POINT
-    square += binned(state, f"{kind}.square_rest", 1)[0]
+    square = whole(state, f"{kind}.square") + whole(state, f"{kind}.square_rest") / FINE
     size = binned(state, f"{kind}.size", SIZES.size)
     largest, median = SIZES.quantile(size, 1.0), SIZES.quantile(size, 0.5)
     return {
         f"{kind}.first": share(mass[1], total),
-        f"{kind}.ess": share(total * total / FIXED_POINT, num * square),
+        f"{kind}.ess": share((total / FIXED_POINT) ** 2, num * square),
         f"{kind}.max_over_median": share(largest or 0, median or 0),
     }
 
