@@ -101,6 +101,7 @@ def scene(seed: int = 1, num_requests: int = 60, kind: type = int) -> Scene:
 class Built:
     """What was watched, and the rows written: table -> plain dicts."""
 
+    scene: Scene
     facts: Facts
     states: States
     tables: dict[str, list[dict]] = field(default_factory=dict)
@@ -141,7 +142,7 @@ def build(
     lists, history = given.lists(), given.history()
     facts = facts or facts_of(kinds)
     watch = Watch(facts)
-    found = Built(facts, watch.states)
+    found = Built(given, facts, watch.states)
     for part in batches if batches is not None else [np.arange(lists.num_requests)]:
         some = lists.take(part)
         for kind, options in kinds.items():
