@@ -9,11 +9,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import pyarrow as pa
 
 from rankdistill.catalogue.listed import listed_counts
+from rankdistill.catalogue.options import days_around
 from rankdistill.engines.query import Engine, Query
 from rankdistill.features.join import Join
 from rankdistill.log.days import duration
@@ -32,6 +34,9 @@ from rankdistill.windows import Around, looked_into
 # The catalogue of each day, and the item table: staged for the tasks, gone with the build.
 CATALOGUE, LISTED = "_catalogue", "_listed"
 HIDDEN = (COUNTED, CATALOGUE, LISTED)
+
+# Days after a day that measures look at: negatives may be responded to later on.
+MEASURED_AFTER = 7
 
 Windows = Mapping[str, Mapping[str, int | None]]
 
@@ -52,6 +57,10 @@ class Tables:
         for part in parts:
             file = str(self.data_set.root / part.table / part.path)
             self.made.setdefault(part.table, {}).setdefault(part.dt, []).append(file)
+
+    def knows(self, dt: str) -> bool:
+        """Whether the day is in this build or its base."""
+        return dt in self.own or (self.base is not None and dt in self.base.days)
 
     def of(self, table: str, days: Iterable[str]) -> list[str]:
         """The files of some days; a day that this build made without a row has none."""
@@ -115,7 +124,7 @@ def derive(
         hidden += made
         looked[dt] = SideFiles(
             tuple(str(data_set.root / CATALOGUE / part.path) for part in made),
-            tuple(tables.of("responses", around.responses)),
+            tuple(tables.of("responses", _told(around, dt, tables, prepared))),
             tuple(prepared.mined.paths) if prepared.mined else (),
         )
     lists = tables.made.get("lists", {})
@@ -139,6 +148,15 @@ def _looked_at(counts: pa.Schema, kinds: Mapping[str, Any]) -> pa.Schema:
     """The counts that the draws look at: an item table of millions need not carry the others."""
     names = {f"num_{name}" for chosen in kinds.values() for name in chosen.counts}
     return pa.schema([field for field in counts if field.name in {"item_id", *names}])
+
+
+def _told(around: Around, dt: str, tables: Tables, prepared: Prepared) -> list[str]:
+    """The days whose responses are read: besides what the guards of `dt` reach, the days after
+    it that there are, for the measures alone (so they are none of its windows)."""
+    if not around.responses or not prepared.settings.quality.measure:
+        return list(around.responses)
+    later = takewhile(tables.knows, days_around(dt, 0, MEASURED_AFTER, own=True))
+    return list(dict.fromkeys([*around.responses, *later]))
 
 
 def _listed(prepared: Prepared, engine: Engine, target: Target, counts: pa.Schema) -> list[Part]:

@@ -138,6 +138,8 @@ def _wanted(recipe: Redraw, schema: pa.Schema) -> list[str]:
         return schema.names
     order = ORDER_COLUMNS.get(recipe.teacher_order)
     wanted = {"item_id", "stage", "teacher_score", order, *recipe.feedback}
+    if recipe.facts is not None and "exposed_unclicked" in recipe.kinds["negatives"].sources:
+        wanted.add("position")  # Q16 compares the positions of what was shown
     return [f.name for f in schema if not pa.types.is_list(f.type) or f.name in wanted]
 
 

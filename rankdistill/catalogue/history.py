@@ -63,7 +63,7 @@ class History:
         """From rows of `responses`; those without a user or a time are of nobody."""
         known = responses.select(["user_id", "request_time", "item_id"]).drop_null()
         user, user_code = np.unique(xxh64(known.column("user_id")), return_inverse=True)
-        time, time_code = np.unique(_micros(known.column("request_time")), return_inverse=True)
+        time, time_code = np.unique(micros(known.column("request_time")), return_inverse=True)
         when = user_code * (len(time) + 1) + time_code
         item = xxh64(known.column("item_id"))
         order = np.lexsort((item, when))
@@ -77,16 +77,19 @@ class History:
 
     def before(self, lists: Lists, window: timedelta) -> Keys:
         """What the user of each request responded to in [its time - window, its time)."""
-        times = _micros(lists.requests.column("request_time"))
-        return self._between(lists, times - window // _MICRO, times)
+        times = micros(lists.requests.column("request_time"))
+        return self._between(lists, times - window // MICRO, times)
 
     def after(self, lists: Lists, window: timedelta) -> Keys:
         """What the user of each request responded to in (its time, its time + window]."""
-        times = _micros(lists.requests.column("request_time"))
-        return self._between(lists, times + 1, times + window // _MICRO + 1)
+        times = micros(lists.requests.column("request_time"))
+        return self._between(lists, times + 1, times + window // MICRO + 1)
 
-    def _between(self, lists: Lists, first: np.ndarray, last: np.ndarray) -> Keys:
-        """Of each request's user, the items at first <= time < last; none without user or time."""
+    def entries(
+        self, lists: Lists, first: np.ndarray, last: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(start, length) int64 [R] of the entries of each request's user at first <= time <
+        last (microseconds), by time; none without user or time."""
         user = xxh64(lists.requests.column("user_id"))
         index = np.minimum(np.searchsorted(self.user, user), max(len(self.user) - 1, 0))
         known = (self.user[index] == user) if len(self.user) else np.zeros(len(user), dtype=bool)
@@ -95,9 +98,22 @@ class History:
         base = index * (len(self.time) + 1)
         start = np.searchsorted(self.when, base + np.searchsorted(self.time, first))
         end = np.searchsorted(self.when, base + np.searchsorted(self.time, last))
-        length = np.where(known, end - start, 0)
-        request = np.repeat(np.arange(len(user)), length)
-        return _distinct(request, self.item[spans(start, length)], len(user))
+        return start, np.where(known, end - start, 0)
+
+    def time_of(self, entry: np.ndarray) -> np.ndarray:
+        """When each entry was, int64 microseconds."""
+        return self.time[self.when[entry] % (len(self.time) + 1)]
+
+    @property
+    def newest(self) -> int | None:
+        """When the last response was, None where there is none."""
+        return int(self.time[-1]) if len(self.time) else None
+
+    def _between(self, lists: Lists, first: np.ndarray, last: np.ndarray) -> Keys:
+        """Of each request's user, the items at first <= time < last; none without user or time."""
+        start, length = self.entries(lists, first, last)
+        request = np.repeat(np.arange(lists.num_requests), length)
+        return _distinct(request, self.item[spans(start, length)], lists.num_requests)
 
 
 def _distinct(request: np.ndarray, key: np.ndarray, num_requests: int) -> Keys:
@@ -109,9 +125,9 @@ def _distinct(request: np.ndarray, key: np.ndarray, num_requests: int) -> Keys:
     return Keys(np.concatenate([[0], np.cumsum(counts)]), key[first].astype(U64, copy=False))
 
 
-_MICRO = timedelta(microseconds=1)
+MICRO = timedelta(microseconds=1)
 
 
-def _micros(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+def micros(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """int64 microseconds since 1970; 0 where there is none."""
     return column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).fill_null(0).to_numpy()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
 
@@ -19,6 +19,8 @@ from rankdistill.quality.facts import Facts
 from rankdistill.quality.state import Adder, Number, State
 from rankdistill.samples.catalogue import NOTHING
 from rankdistill.samples.side import Side
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,14 @@ class Seen:
     table: pa.RecordBatch | None = None
     side: Side = NOTHING
     responses: History | None = None
+    _made: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What several measures look at, made for the first of them."""
+        if name not in self._made:
+            self._made[name] = make()
+        found: T = self._made[name]
+        return found
 
 
 @dataclass(frozen=True)

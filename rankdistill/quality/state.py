@@ -224,7 +224,10 @@ def _summed(code: np.ndarray, values: np.ndarray, size: int) -> np.ndarray:
 
     bincount adds up floats: halves of 26 bits and more keep every partial sum below 2^53.
     """
-    values = values.astype(np.int64)
+    values = values.astype(np.int64, copy=False)
     high, low = values >> 26, values & (2**26 - 1)
-    sums = [np.bincount(code, weights=part, minlength=size) for part in (high, low)]
-    return (sums[0].astype(np.int64) << 26) + sums[1].astype(np.int64)
+    sums = np.bincount(code, weights=low, minlength=size).astype(np.int64)
+    if high.any():
+        more = np.bincount(code, weights=high, minlength=size)
+        sums += more.astype(np.int64) << 26
+    return sums

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from rankdistill.quality.measure import Measure
-from rankdistill.quality.measures import drift, history, lengths, mixes
+from rankdistill.quality.measures import (
+    drift,
+    hardness,
+    history,
+    known,
+    later,
+    lengths,
+    mixes,
+    pairs,
+    weights,
+)
 
+_THEMES = (drift, hardness, history, known, later, lengths, mixes, pairs, weights)
 MEASURES: dict[str, Measure] = {
     measure.id: measure
     for measure in sorted(
-        (*drift.MEASURES, *history.MEASURES, *lengths.MEASURES, *mixes.MEASURES),
+        (measure for theme in _THEMES for measure in theme.MEASURES),
         key=lambda measure: measure.id,
     )
 }

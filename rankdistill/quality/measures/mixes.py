@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import TypeAdapter
 
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measure import (
@@ -13,15 +19,98 @@ from rankdistill.quality.measure import (
     Reading,
     Seen,
     Shared,
+    binned,
     by_name,
 )
+from rankdistill.quality.scale import RANK_LABELS, RANKS, rank_bins
 from rankdistill.quality.state import Adder, State
+from rankdistill.samples.grade_rules import Grade, GradeOptions
+
+MAX_GRADES = 31  # whole grades 0 .. 30 have a bin each; others fall into equal bins
+EQUAL_BINS = 10
+# Of fewer items a grade may be missing by chance.
+LEAST_ITEMS = 1_000
 
 
 def entropy(counts: Sequence[float]) -> float:
     """- sum p ln p of counts, in nats."""
     total = sum(counts)
     return -sum(n / total * math.log(n / total) for n in counts if n)
+
+
+@dataclass(frozen=True)
+class Grades:
+    """The bins of a rule's grades. width: of a bin, None where each is one whole grade; needs:
+    the grades that must not be empty."""
+
+    size: int
+    width: float | None = None
+    needs: tuple[int, ...] = ()
+
+    def labels(self) -> list[str]:
+        if self.width is None:
+            return [str(grade) for grade in range(self.size)]
+        return [f"{b * self.width:.3g}-{(b + 1) * self.width:.3g}" for b in range(self.size)]
+
+    def middles(self) -> np.ndarray:
+        """The grade that a bin stands for, float64 [size]."""
+        code = np.arange(self.size)
+        return code.astype(float) if self.width is None else (code + 0.5) * self.width
+
+
+def grades_of(facts: Facts) -> Grades:
+    """The bins of the configured grade rule."""
+    return _grades_of(json.dumps(facts.kinds["listwise"]["grade"]))
+
+
+@functools.lru_cache(maxsize=8)
+def _grades_of(rule: str) -> Grades:
+    found: GradeOptions = TypeAdapter(Grade).validate_json(rule)
+    if not found.is_integer or found.highest >= MAX_GRADES:
+        return Grades(EQUAL_BINS, found.highest / EQUAL_BINS)
+    size = int(found.highest) + 1
+    # A list that is too short leaves grades of ranks empty, and a log without a stage those of
+    # stages; levels of scores are empty where they do not fit the scores. 0 is "no score".
+    is_of_scores = json.loads(rule)["kind"].startswith("score_")
+    return Grades(size, None, tuple(range(1, size)) if is_of_scores else ())
+
+
+def _watch_grades(seen: Seen, add: Adder, facts: Facts) -> None:
+    drawn, bins = seen.drawn, grades_of(facts)
+    request = np.repeat(drawn.request, np.diff(drawn.offsets))
+    grade = drawn.grade if bins.width is None else drawn.grade / np.float32(bins.width)
+    cell = rank_bins(seen.lists.teacher_rank[drawn.item]) * bins.size
+    cell += np.minimum(grade.astype(np.int64), bins.size - 1)
+    add.bins("grade_by_rank", request, cell, len(RANKS) * bins.size)
+
+
+def _read_grades(state: State, shared: Shared) -> Reading:
+    bins = grades_of(shared.facts)
+    shape = len(RANKS), bins.size
+    table = np.reshape(binned(state, "grade_by_rank", shape[0] * shape[1]), shape)
+    held, labels = table.sum(axis=0).tolist(), bins.labels()
+    num = sum(held)
+    if not num:
+        return Reading(None, 0)
+    missing = [labels[grade] for grade in bins.needs if not held[grade]]
+    mean = table @ bins.middles() / np.maximum(table.sum(axis=1), 1)
+    return Reading(
+        entropy(held) / math.log(bins.size),
+        num,
+        {
+            "empty": len(missing) if bins.needs and num >= LEAST_ITEMS else None,
+            **{f"share.{label}": n / num for label, n in zip(labels, held, strict=True)},
+        },
+        {
+            "grade": Histogram(labels, held, "items"),
+            "mean_by_rank": Histogram(RANK_LABELS, mean.tolist(), "mean grade"),
+        },
+        f"no item has grade {', '.join(missing)}" if missing else "",
+    )
+
+
+def _without_lists(facts: Facts) -> str | None:
+    return None if "listwise" in facts.kinds else "no graded lists are built"
 
 
 def _watch_sources(seen: Seen, add: Adder, facts: Facts) -> None:
@@ -51,8 +140,13 @@ def _read_sources(state: State, shared: Shared) -> Reading:
         {
             "least_fill": min(filled.values()),
             **{f"share.{k}": held.get(k, 0) / num for k in targets},
+            **{f"target.{k}": n / wanted for k, n in targets.items()},
+            **{f"fill.{k}": fill for k, fill in filled.items()},
         },
-        {"source": Histogram(list(targets), [held.get(k, 0) for k in targets])},
+        {
+            "source": Histogram(list(targets), [held.get(k, 0) for k in targets]),
+            "target": Histogram(list(targets), list(targets.values())),
+        },
     )
 
 
@@ -74,6 +168,16 @@ def _without_negatives(facts: Facts) -> str | None:
 
 
 MEASURES = (
+    Measure(
+        id="Q13",
+        name="Grade mix",
+        value="evenness of the grades: entropy / log(number of grades)",
+        watch={"listwise": _watch_grades},
+        read=_read_grades,
+        applies=_without_lists,
+        gates={"": Gate(0.15, None, "below"), "empty": Gate(None, 0)},
+        unit="number",
+    ),
     Measure(
         id="Q18",
         name="Mix of sources",

@@ -1,0 +1,54 @@
+"""Which rows name an item that their request holds, too: a look-up that sorts next to nothing.
+
+Measures look with it at what the guards promise; the guards' own look-up is `samples.side`.
+Shapes: Q rows, E entries.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rankdistill.hashing import U64
+
+_ODD = U64(0x9E3779B97F4A7C15)
+
+
+def first_found(
+    request: np.ndarray, key: np.ndarray, held_request: np.ndarray, held_key: np.ndarray
+) -> np.ndarray:
+    """The first entry of the same request and key, -1 where there is none; int64 [Q].
+
+    request: int64 [Q], held_request: int64 [E]; keys: uint64, hashes of ids. In any order.
+    """
+    found = np.full(len(key), -1, dtype=np.int64)
+    if not len(key) or not len(held_key):
+        return found
+    rows, held = _word(request, key), _word(held_request, held_key)
+    # Almost nothing is found as a rule: two looks into small tables leave little to compare.
+    row = _may_be_in(rows, held)
+    entry = _may_be_in(held, rows[row])
+    order = np.argsort(held[entry], kind="stable")
+    words = held[entry][order]
+    place = np.searchsorted(words, rows[row])
+    is_in = place < len(words)
+    is_in[is_in] = words[place[is_in]] == rows[row[is_in]]
+    found[row[is_in]] = entry[order[place[is_in]]]
+    return found
+
+
+def _word(request: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """One hash of both, uint64; of the keys of one request, different ones."""
+    word = request.astype(U64)
+    word *= _ODD
+    word += key
+    word *= _ODD
+    return word
+
+
+def _may_be_in(words: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The indices of the words that may be among `others`; none that is is left out."""
+    bits = int(np.clip((8 * len(others)).bit_length(), 10, 24))
+    shift = U64(64 - bits)
+    is_taken = np.zeros(1 << bits, dtype=bool)
+    is_taken[(others >> shift).view(np.int64)] = True
+    return np.flatnonzero(is_taken.take((words >> shift).view(np.int64)))
