@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from rankdistill.quality.facts import Facts
 from rankdistill.quality.measure import Gate, Measure, Reading, Shared
 from rankdistill.quality.state import ALL, Remembered, State
 
@@ -35,23 +36,23 @@ class Judged:
     why: str = ""
 
 
-def judge(value: float | None, gate: Gate | None) -> Verdict:
-    """What a gate says of a value."""
+def judge(value: float | None, gate: Gate | None, chance: float = 0.0) -> Verdict:
+    """What a gate says of a value that chance alone may have moved by so much."""
     if value is None:
         return "not applicable"
     if gate is not None:
         for verdict, edge in (("fail", gate.fail), ("warn", gate.warn)):
-            if edge is not None and _is_bad(value, edge, gate.worse):
+            if edge is not None and _is_bad(value, edge, gate.worse, chance):
                 return verdict  # type: ignore[return-value]
     return "ok"
 
 
-def _is_bad(value: float, edge: float | tuple[float, float], worse: str) -> bool:
+def _is_bad(value: float, edge: float | tuple[float, float], worse: str, chance: float) -> bool:
     if worse == "outside":
         assert isinstance(edge, (tuple, list))
-        return not edge[0] <= value <= edge[1]
+        return not edge[0] - chance <= value <= edge[1] + chance
     assert isinstance(edge, (int, float))
-    return value > edge if worse == "above" else value <= edge
+    return value - chance > edge if worse == "above" else value + chance <= edge
 
 
 def judged(
@@ -61,7 +62,7 @@ def judged(
     gates: Mapping[str, Gate | None],
 ) -> Judged:
     """One measure read and judged; gates: "Q06", "Q06.over_cap" -> in place of its own."""
-    chosen = gates_of(measure, gates)
+    chosen = gates_of(measure, gates, shared.facts)
     why = measure.applies(shared.facts)
     if why is not None:
         return Judged(measure, Reading(None, 0), "not applicable", why=why, gates=chosen)
@@ -77,11 +78,17 @@ def judged(
     )
 
 
-def gates_of(measure: Measure, changed: Mapping[str, Gate | None]) -> dict[str, Gate]:
-    """The gates of a measure with the configured ones in their place; None switches one off."""
+def gates_of(measure: Measure, changed: Mapping[str, Gate | None], facts: Facts) -> dict[str, Gate]:
+    """The gates of a measure with the configured ones in their place; None switches one off.
+
+    Where a bad value is expected of such a log, only the configured ones hold.
+    """
+    is_expected = measure.expected(facts) is not None
     found: dict[str, Gate] = {}
     for part, gate in measure.gates.items():
-        own = changed.get(f"{measure.id}.{part}" if part else measure.id, gate)
+        own = changed.get(
+            f"{measure.id}.{part}" if part else measure.id, None if is_expected else gate
+        )
         if own is not None:
             found[part] = own
     return found
@@ -92,6 +99,9 @@ def _told(
 ) -> tuple[Reading, Verdict, dict[str, Verdict]]:
     reading = measure.read(state, shared)
     values = {"": reading.value, **reading.parts}
-    verdicts = {part: judge(values[part], gates.get(part)) for part in {"", *gates} & {*values}}
+    verdicts = {
+        part: judge(values[part], gates.get(part), reading.chance.get(part, 0.0))
+        for part in {"", *gates} & {*values}
+    }
     worst = max(verdicts.values(), key=lambda verdict: SEVERITY[verdict])
     return reading, worst, dict(sorted(verdicts.items()))

@@ -75,6 +75,7 @@ class Reading:
 
     n: of what the value is a share or mean. parts: further values, by name; those that the
     measure has a gate for are judged, too. histograms: behind the pictures. note: to be told.
+    chance: by how much few rows alone may move the value ("") or a part; judged that much milder.
     """
 
     value: float | None
@@ -82,6 +83,7 @@ class Reading:
     parts: Mapping[str, float | None] = field(default_factory=dict)
     histograms: Mapping[str, Histogram] = field(default_factory=dict)
     note: str = ""
+    chance: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ Watcher = Callable[[Seen, Adder, Facts], None]
 
 
 def always(facts: Facts) -> str | None:
-    """Every log has it."""
+    """Nothing in the log speaks against it."""
     return None
 
 
@@ -128,7 +130,8 @@ class Measure:
     watch: table (lists or a sample kind) -> what it adds to the state for a batch. read: the
     state of one segment -> what it says; an empty state where no row was seen. applies: why it
     does not apply to such a log or config, None where it does. gates: of the value ("") and of
-    parts. by_segment: whether its state is kept by segment, too. by_day: it is one of each day,
+    parts; expected: why they do not hold for such a log (configured ones do), None where they
+    do. by_segment: whether its state is kept by segment, too. by_day: it is one of each day,
     so several have that of the worst. looks_at_others: it reads what the others of its day say.
     exchange: what the engine moves for it, "" where it rides on the build.
     """
@@ -140,6 +143,7 @@ class Measure:
     watch: Mapping[str, Watcher] = field(default_factory=dict)
     applies: Callable[[Facts], str | None] = always
     gates: Mapping[str, Gate] = field(default_factory=dict)
+    expected: Callable[[Facts], str | None] = always
     by_segment: bool = True
     by_day: bool = False
     looks_at_others: bool = False

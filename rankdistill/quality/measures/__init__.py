@@ -4,18 +4,46 @@ from __future__ import annotations
 
 from rankdistill.quality.measure import Measure
 from rankdistill.quality.measures import (
+    calibration,
+    collapse,
     drift,
+    funnel,
     hardness,
     history,
+    inversions,
     known,
     later,
     lengths,
     mixes,
     pairs,
+    ranks,
+    signal,
+    softness,
+    ties,
     weights,
 )
 
-_THEMES = (drift, hardness, history, known, later, lengths, mixes, pairs, weights)
+# A line each: themes are added side by side.
+_THEMES = (
+    calibration,
+    collapse,
+    drift,
+    funnel,
+    hardness,
+    history,
+    inversions,
+    known,
+    later,
+    lengths,
+    mixes,
+    pairs,
+    ranks,
+    signal,
+    softness,
+    ties,
+    weights,
+)
+
 MEASURES: dict[str, Measure] = {
     measure.id: measure
     for measure in sorted(
