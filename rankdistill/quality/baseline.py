@@ -51,7 +51,8 @@ def propose(
     for measure in MEASURES.values():
         for part, gate in gates_of(measure, changed).items():
             values = [v for day in clean if (v := _value(day[measure.id], part)) is not None]
-            if len(values) >= LEAST_DAYS and 0 not in (gate.warn, gate.fail):
+            edges = [edge for edge in (gate.warn, gate.fail) if edge is not None]
+            if len(values) >= LEAST_DAYS and edges and 0 not in edges:
                 name = f"{measure.id}.{part}" if part else measure.id
                 found.append(Proposal(name, len(values), median(values), gate, about(values, gate)))
     return found

@@ -78,12 +78,14 @@ def judged(
     )
 
 
-def gates_of(measure: Measure, changed: Mapping[str, Gate | None], facts: Facts) -> dict[str, Gate]:
+def gates_of(
+    measure: Measure, changed: Mapping[str, Gate | None], facts: Facts | None = None
+) -> dict[str, Gate]:
     """The gates of a measure with the configured ones in their place; None switches one off.
 
-    Where a bad value is expected of such a log, only the configured ones hold.
+    Where a bad value is expected of a log of such facts, only the configured ones hold.
     """
-    is_expected = measure.expected(facts) is not None
+    is_expected = facts is not None and measure.expected(facts) is not None
     found: dict[str, Gate] = {}
     for part, gate in measure.gates.items():
         own = changed.get(

@@ -49,6 +49,11 @@ def test_gates_switched_off_stay_off():
     assert [p.name for p in propose(days, {"Q06": None})] == ["Q06.over_cap"]
 
 
+def test_a_gate_without_bounds_gets_none():
+    days = [day({"Q08": Reading(0.01, 100, {"p90": 0.02})}) for _ in range(9)]
+    assert [p.name for p in propose(days, {})] == ["Q08"]
+
+
 def test_six_clean_days_are_too_few():
     clean = [day({"Q06": Reading(0.01, 100)}) for _ in range(6)]
     with pytest.raises(InputError, match="6 of 8 days"):

@@ -20,7 +20,7 @@ from rankdistill.quality.measure import (
 )
 from rankdistill.quality.scale import RANK_LABELS, RANKS, rank_bins
 from rankdistill.quality.scaled import SIZE, scaled, unscaled
-from rankdistill.quality.scored import Scored, scored, segment_means, without_score
+from rankdistill.quality.scored import Scored, scored, segment_means, show_requests, without_score
 from rankdistill.quality.state import Adder, State
 
 COLLAPSED = 1e-6  # of the scores' standard deviation
@@ -48,6 +48,12 @@ def _watch(seen: Seen, add: Adder, facts: Facts) -> None:
         ("square", size * mean**2),
     ):
         add.weigh(name, requests, *_weights(values))
+    show_requests(
+        add,
+        seen.lists,
+        requests[variance == 0],
+        lambda r: f"all {found.lengths[r]:,} scores are equal",
+    )
     _watch_ranks(found, add)
 
 
