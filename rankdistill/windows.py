@@ -132,20 +132,23 @@ def _range(there: Mapping[str, int]) -> str:
 
 
 def empty_catalogues(prepared: Prepared, dts: Collection[str], base: Build | None) -> Iterator[str]:
-    """A warning where the catalogue of a day that is drawn from has no day and no item table."""
+    """A warning of each kind for days whose catalogue has no day to count items of."""
     kinds = {k: v for k, v in prepared.kinds_of(2).items() if "catalogue" in v.needs}
-    if not kinds or prepared.listed is not None:
-        return
-    there = _there(prepared, dts, base, "items")
+    there = _there(prepared, dts, base, "items") if kinds else set()
     empty = [dt for dt in sorted(dts) if not {*looked_into(prepared, dt, kinds).items} & there]
-    if not empty:
+    if not kinds or not empty:
         return
+    why = f"no day before {_span(empty)} is there to count items of"
     for kind, chosen in kinds.items():
         names = [name for name in CATALOGUE if name in getattr(chosen, "sources", ())]
-        what = f"{' and '.join(names)} have" if len(names) > 1 else "".join(names) + " has"
-        short = f"{what} nothing to draw" if names else "debias takes every item for a rare one"
-        yield (
-            f"samples.{kind}: no day before {_span(empty)} is there to count items of, so the "
-            f"catalogue is empty and {short}; set catalogue.own_day: true, or give a table of "
-            "all items (catalogue.items)"
-        )
+        if not names:
+            yield (
+                f"samples.{kind}: {why}, so debias takes every item for a rare one; set "
+                "catalogue.own_day: true"
+            )
+        elif prepared.listed is None:
+            yield (
+                f"samples.{kind}: {why}, so the catalogue is empty and {' and '.join(names)} "
+                f"{'has' if len(names) == 1 else 'have'} nothing to draw; set catalogue.own_day: "
+                "true, or give a table of all items (catalogue.items)"
+            )

@@ -132,7 +132,7 @@ def test_items_that_were_never_logged_are_drawn_from_the_item_table(tmp_path, si
 
 def test_an_item_table_with_other_ids_or_columns_is_refused(tmp_path, simulated):
     text = {**SHORT, "items": item_table(tmp_path, ["a"])}
-    with pytest.raises(InputError, match="E0304"):
+    with pytest.raises(UserErrors, match="E0304"):
         build(settings(simulated, tmp_path / "a", catalogue=text))
     item_table(tmp_path, [1])
     typo = {"path": str(tmp_path / "items.parquet"), "columns": {"item_id": "vix"}}
