@@ -107,18 +107,18 @@ def beginnings(
             windows.append(("history_window", "responses", chosen.history_window))
     found: dict[tuple[str, ...], list[str]] = {}
     for name, table, window in windows:
-        short = {}
+        short, there = {}, _there(prepared, dts, base, table)
         for dt in sorted(dts):
             looked = getattr(looked_into(prepared, dt, kinds), table)
             before = {day for day in looked if day < dt}
             if any(day < first for day in before):
-                short[dt] = len(before & _there(prepared, dts, base, table))
+                short[dt] = len(before & there)
         if short:
             found.setdefault((_span(list(short)), window, _range(short)), []).append(name)
     return [
         f"{' and '.join(names)} of {days} begin{'s' if len(names) == 1 else ''} before the log "
-        f"({window} asked, {there} there)"
-        for (days, window, there), names in found.items()
+        f"({window} asked, {num} there)"
+        for (days, window, num), names in found.items()
     ]
 
 
