@@ -9,14 +9,13 @@ from typing import Any
 from rankdistill import build as builder
 from rankdistill import plan as planner
 from rankdistill import validate as validator
-from rankdistill.codes import CODES
 from rankdistill.config import load
 from rankdistill.contract import resource
 from rankdistill.doctor import examine
 from rankdistill.document import apply_overrides, read_document, read_file
 from rankdistill.errors import ConfigError, PlaceError, UserErrors, unknown
+from rankdistill.explain import explained
 from rankdistill.log.days import Asked
-from rankdistill.log.reasons import REASONS, SKIPPED
 from rankdistill.log.simulate import SimulateOptions
 from rankdistill.log.simulate import simulate as simulate_log
 from rankdistill.quality.text_table import text_table
@@ -268,11 +267,9 @@ def doctor(run: Run) -> int:
 
 
 def explain(run: Run, code: str) -> None:
-    texts = {**CODES, **REASONS, **SKIPPED}
-    code = code.upper() if code.upper() in texts else code
-    if code not in texts:
-        raise unknown("E0107", "code or reason", code, list(texts), "rankdistill explain ")
-    run.show(f"{code}: {texts[code]}", {"code": code, "text": texts[code]})
+    found = [{"code": name, "text": text} for name, text in explained(code).items()]
+    facts = found[0] if len(found) == 1 else {"codes": found}
+    run.show("\n".join(f"{each['code']}: {each['text']}" for each in found), facts)
 
 
 def demo(run: Run, out: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rankdistill import __version__, second_pass
+from rankdistill.catalogue.listed import judge_listed
 from rankdistill.day_state import (
     day_files,
     day_fingerprint,
@@ -18,7 +19,7 @@ from rankdistill.day_state import (
     up_to_date,
     with_followers,
 )
-from rankdistill.derive import HIDDEN, Windows, derive
+from rankdistill.derive import HIDDEN, Windows, derive, listed_rows
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.engines.query import Engine
 from rankdistill.errors import UserError, UserErrors
@@ -30,6 +31,7 @@ from rankdistill.judge import (
     judge_door,
     judge_grades,
     judge_negatives,
+    lone_candidates,
     refuse_empty,
 )
 from rankdistill.log.days import Asked
@@ -158,8 +160,9 @@ def _publish(
     derived = derive(prepared, engine, data_set, staging, parts, notify, joins)
     tally.add(derived.tally)
     states.add(derived.states)
-    tally.door.update(feature_counts)
-    warnings += judge_tables(feature_counts)
+    side_counts = {**feature_counts, **listed_rows(prepared, engine, derived.hidden)}
+    tally.door.update(side_counts)
+    warnings += judge_tables(side_counts) + judge_listed(side_counts)
     join.let_go()
     second_pass.let_go()
     made = tuple(p for p in parts if p.table not in HIDDEN) + tuple(derived.parts)
@@ -170,6 +173,7 @@ def _publish(
         refuse_partial(prepared, days, staging.base)
     warnings += judge_grades(summed(tally.by_dt)) + judge_negatives(summed(tally.by_dt))
     warnings += [
+        *lone_candidates(prepared, summed(tally.by_dt)),
         *empty_catalogues(prepared, tally.by_dt, staging.base),
         *left_behind(prepared, days, staging.base),
     ]

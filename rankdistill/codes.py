@@ -40,7 +40,7 @@ CODES = {
     "E0309": "The data set has no request of that id.",
     "E0310": "An input file is damaged, cut off or not of the stated format.",
     "E0311": "No file matches the path of the log.",
-    "E0312": "No row of the log can be used.",
+    "E0312": "No row of the log, or of the item table (catalogue.items), can be used.",
     "E0313": "A value cannot be written in the format of an export without being changed.",
     "E0314": "Two items of the catalogue have the same 64-bit key.",
     "E0315": "A table of vectors has nulls, NaN, widths that differ, or an id twice.",

@@ -219,6 +219,8 @@ def _nearest(value: Any, node: Node, document: Document, path: KeyPath, schema: 
     if kind == "boolean":
         said = str(value).lower()
         return True if said in _SAID_TRUE else False if said in _SAID_FALSE else None
+    if node.get("format") == "span" and isinstance(value, int) and not isinstance(value, bool):
+        return f"{abs(value)}d"
     if kind == "string" and value is not None and not isinstance(value, str):
         mark = document.marks.get(path)
         return mark.raw if mark and mark.raw else str(value)

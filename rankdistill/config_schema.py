@@ -28,6 +28,7 @@ _FORMATS = {
     "date": "a date such as 2026-11-01",
     "date-time": "a time such as 2026-11-01T00:00:00Z",
     "duration": "a duration such as P1D",
+    "span": "a duration such as 30d or 6h",
 }
 _BOUNDS = {
     "minimum": "at least",
@@ -134,9 +135,8 @@ def _number(schema: Schema, node: Node) -> str:
 
 
 def _text(schema: Schema, node: Node) -> str:
-    if "pattern" in node:
-        return f"text of the form {node['pattern']}"
-    return _FORMATS.get(node.get("format", ""), "text")
+    pattern = f"text of the form {node['pattern']}" if "pattern" in node else "text"
+    return _FORMATS.get(node.get("format", ""), pattern)
 
 
 def _list(schema: Schema, node: Node) -> str:

@@ -14,11 +14,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from rankdistill.catalogue.listed import listed_counts
+from rankdistill.catalogue.listed import Listed, listed_counts, refuse_none
 from rankdistill.catalogue.options import days_around
 from rankdistill.engines.query import Engine, Query
 from rankdistill.features.join import Join
 from rankdistill.log.days import duration
+from rankdistill.log.files import Opened
 from rankdistill.measuring import facts_for_measures
 from rankdistill.one_pass import COUNTED, Tally
 from rankdistill.own_tables import Target, add_up, staged
@@ -159,14 +160,28 @@ def _told(around: Around, dt: str, tables: Tables, prepared: Prepared) -> list[s
     return list(dict.fromkeys([*around.responses, *later]))
 
 
+def listed_rows(prepared: Prepared, engine: Engine, hidden: Iterable[Part]) -> dict[str, int]:
+    """items.rows of the item table, items.no_id of them; nothing where none was staged."""
+    staged_rows = [part.num_rows for part in hidden if part.table == LISTED]
+    if prepared.listed is None or not staged_rows:
+        return {}
+    rows = engine.count(_items_query(*prepared.listed))[0]
+    return {"items.rows": rows, "items.no_id": rows - sum(staged_rows)}
+
+
+def _items_query(opened: Opened, listed: Listed) -> Query:
+    return Query(opened, listed.paths, (), (), ())
+
+
 def _listed(prepared: Prepared, engine: Engine, target: Target, counts: pa.Schema) -> list[Part]:
     """The configured item table as staged counts of 0."""
     if prepared.listed is None:
         return []
     opened, listed = prepared.listed
-    query = Query(opened, listed.paths, (), (), ())
     rows = functools.partial(listed_counts, listed, counts)
-    return staged(engine, query, target, LISTED, LISTED, rows)
+    parts = staged(engine, _items_query(opened, listed), target, LISTED, LISTED, rows)
+    refuse_none(sum(part.num_rows for part in parts))
+    return parts
 
 
 def _recipe(

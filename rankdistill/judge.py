@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from rankdistill.errors import InputError
 from rankdistill.one_pass import Tally
 from rankdistill.prepare import Prepared
+from rankdistill.samples.sources import LOGGED
 
 BAD_SCORES = ("score_nan", "score_infinite", "score_null")
 
@@ -115,6 +116,24 @@ def judge_negatives(total: Mapping[str, int]) -> list[str]:
             "wanted and not there: add a source to the mix (a share of 0 only fills), or lower num"
         )
     return found
+
+
+def lone_candidates(prepared: Prepared, total: Mapping[str, int]) -> list[str]:
+    """A warning where no request has a second candidate for the negatives to be drawn from."""
+    options = prepared.kinds.get("negatives")
+    num, lone = total.get("requests", 0), total.get("one_candidate_requests", 0)
+    if options is None or not num or lone < num:
+        return []
+    bare = [name for name in options.sources if name in LOGGED]
+    if not bare:
+        return []
+    others = [name for name in options.sources if name not in LOGGED]
+    rest = f"only {' and '.join(others)} can supply any" if others else "the table will be empty"
+    return [
+        "samples.negatives: every request has one candidate, which is its positive or belongs to a "
+        f"request without one, so nothing is left for {', '.join(bare)} and {rest}; draw from the "
+        "catalogue (popular, uniform), or take samples.pointwise, which needs no second candidate"
+    ]
 
 
 def describe_door(door: Mapping[str, int]) -> str:

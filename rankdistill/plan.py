@@ -10,14 +10,19 @@ from typing import Any
 from rankdistill.day_state import day_fingerprint, is_window_same
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.errors import PlaceError, UserError
-from rankdistill.feature_tables import table_lines
-from rankdistill.judge import describe_door, judge_door, judge_grades, refuse_empty
+from rankdistill.judge import (
+    describe_door,
+    judge_door,
+    judge_grades,
+    lone_candidates,
+    refuse_empty,
+)
 from rankdistill.lists.batch import STAGES
-from rankdistill.log.mapping import ABOVE_ZERO
 from rankdistill.look import ADVISED_CAP, Look, look
 from rankdistill.prepare import Prepared, prepare
 from rankdistill.quality.text_table import text_table
 from rankdistill.settings import Settings
+from rankdistill.settings_lines import settings_lines
 from rankdistill.store import place
 from rankdistill.store.builds import Build
 from rankdistill.store.dataset import DataSet
@@ -85,7 +90,7 @@ def plan(settings: Settings, *, exact: bool = False) -> Plan:
     new = _to_make(days)
     return Plan(
         (
-            *_settings_lines(prepared, num_rows),
+            *settings_lines(prepared, num_rows),
             *(f"window    {text}" for text in beginnings(prepared, new, current)),
             f"door      {describe_door(seen.tally.door)}",
             _stages_line(seen),
@@ -170,7 +175,7 @@ def misleading(prepared: Prepared, seen: Look) -> list[str]:
             f"samples.pairwise: {lost:.0%} of the strict teacher pairs lie inside one grade, and "
             "delta_ndcg never draws them: set strategy.floor, or a log_rank grade"
         )
-    found += judge_grades(total)
+    found += [*judge_grades(total), *lone_candidates(prepared, total)]
     if prepared.mapping.options.teacher_order in ("rerank", "position"):
         found.append(
             f"teacher_order: {prepared.mapping.options.teacher_order} also teaches the rules of "
@@ -179,74 +184,13 @@ def misleading(prepared: Prepared, seen: Look) -> list[str]:
     return found
 
 
-def exchanges(prepared: Prepared) -> str:
-    """What moves data between tasks, by name."""
-    found = []
-    if prepared.query.group and prepared.mapping.options.layout == "lists":
-        found.append("feedback rows to their request")
-    elif prepared.query.group:
-        found.append(
-            "rows to requests" + (", feedback rows with them" if prepared.feedback else "")
-        )
-    if prepared.catalogue is not None:
-        found.append("partial counts to items")
-    if any("catalogue" in chosen.needs for chosen in prepared.kinds.values()):
-        found.append("counts of earlier days to items")
-    if found:
-        return f"{len(found)}: {'; '.join(found)}"
-    return "none (one row is one request); request ids are counted once to find repeated ones"
-
-
-def _settings_lines(prepared: Prepared, num_rows: int) -> Iterator[str]:
-    settings, log, options = prepared.settings, prepared.log, prepared.mapping.options
-    files = f"{len(log.files):,} file" + ("" if len(log.files) == 1 else "s")
-    yield (
-        f"log       {num_rows:,} rows in {files}, layout {options.layout}, "
-        f"teacher order {options.teacher_order}"
-    )
-    yield f"output    {settings.output}, engine {settings.engine.kind}, seed {settings.seed}"
-    yield f"exchanges {exchanges(prepared)}"
-    given = settings.samples.kinds()
-    by_student = [
-        f"{kind}.{name} {_plain(value)}"
-        for kind, resolved in prepared.kinds.items()
-        for name, value in resolved
-        if getattr(given[kind], name) is None and value is not None
-    ]
-    yield f"student   {settings.student}; it sets {', '.join(by_student) or 'nothing here'}"
-    response = [
-        f"{name} {'above 0' if least == ABOVE_ZERO else f'at least {least:g}'}"
-        for name, least in prepared.mapping.response.items()
-    ]
-    if response:
-        yield f"response  {' or '.join(response)} (log.response); never a negative"
-    for kind, resolved in prepared.kinds.items():
-        yield f"{kind:9} {_plain(resolved.model_dump(mode='json', exclude_none=True), top=True)}"
-    yield from table_lines(prepared.features)
-    if prepared.catalogue is not None:
-        chosen = prepared.catalogue
-        own = f"the {chosen.window} before it" + (" and the day itself" if chosen.own_day else "")
-        listed = "" if prepared.listed is None else ", and the item table"
-        short = ", missing days allowed" if chosen.allow_short_history else ""
-        yield f"catalogue of a day: the items of {own}{listed}{short}"
-
-
-def _plain(value: Any, *, top: bool = False) -> str:
-    """Options as text: a block with a kind as `ratio (ratio 3)`."""
-    if isinstance(value, dict):
-        kind = value.get("kind", "")
-        inner = ", ".join(f"{k} {_plain(v)}" for k, v in value.items() if k != "kind")
-        return inner if top else f"{kind} ({inner})".strip() if inner else kind
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_plain, value))}]"
-    return str(value).lower() if isinstance(value, bool) else f"{value}"
-
-
 def _stages_line(seen: Look) -> str:
     total = seen.total
     num = max(total["candidates"], 1)
     found = {name: total[f"stage.{name}"] for name in reversed(STAGES)}
-    return "stages    " + ", ".join(f"{name} {n / num:.1%}" for name, n in found.items() if n)
+    shares = ", ".join(f"{name} {n / num:.1%}" for name, n in found.items() if n)
+    alone = "; the log holds exposed items only" if found["exposed"] == num else ""
+    return f"stages    {shares}{alone}"
 
 
 def _table_rows(prepared: Prepared, seen: Look, share: float) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from rankdistill.catalogue.counts import items_schema
 from rankdistill.catalogue.history import responses_schema
-from rankdistill.catalogue.listed import Listed, bind_listed
+from rankdistill.catalogue.listed import Listed, bind_listed, refuse_none
 from rankdistill.catalogue.options import CatalogueOptions
 from rankdistill.engines.query import Engine, Query, identity, query_of
 from rankdistill.errors import ConfigError, InputError, UserError, UserErrors
@@ -163,10 +163,10 @@ def prepare(settings: Settings, engine: Engine, asked: Asked | None = None) -> P
     schemas = table_schemas(lists, kinds, catalogue, write_lists=settings.samples.lists)
     if settings.quality.measure:
         schemas["metrics"] = METRICS
-    listed = None
-    if catalogue is not None and catalogue.items is not None:
-        opened = engine.open(catalogue.items)
-        listed = opened, bind_listed(catalogue.items, opened.schema, item_id)
+    try:
+        listed = _open_listed(catalogue, engine, item_id)
+    except UserErrors as found:
+        raise settings.placed(found) from None
     mined = None
     if any("mined" in chosen.needs for chosen in kinds.values()):
         mined = engine.open(TableSource(path=kinds["negatives"].mined.path))
@@ -193,6 +193,16 @@ def prepare(settings: Settings, engine: Engine, asked: Asked | None = None) -> P
         features,
         log_days,
     )
+
+
+def _open_listed(
+    catalogue: CatalogueOptions | None, engine: Engine, item_id: pa.DataType
+) -> tuple[Opened, Listed] | None:
+    if catalogue is None or catalogue.items is None:
+        return None
+    opened = engine.open(catalogue.items)
+    refuse_none(opened.num_rows)
+    return opened, bind_listed(catalogue.items, opened.schema, item_id)
 
 
 def facts_of(mapping: Mapping) -> LogFacts:

@@ -117,9 +117,13 @@ def _findings(total: Counter[str]) -> str:
 
 
 def _why_empty(kind: str, total: Counter[str]) -> str:
-    needs_two = kind in ("pairwise", "listwise")
-    if needs_two and total["one_candidate_requests"] == total["requests"]:
+    lone = total["one_candidate_requests"] == total["requests"]
+    if lone and kind in ("pairwise", "listwise"):
         return "empty: every request has one candidate, and this kind needs two"
+    if lone and kind == "negatives":
+        return "empty: every request has one candidate, so none has another beside its positive"
+    if kind == "negatives" and total[f"{kind}.requests_without_positive"] == total["requests"]:
+        return "empty: no request has a positive (samples.negatives.positives)"
     return "empty: no request has what this kind needs; rankdistill preview REQUEST_ID --why"
 
 

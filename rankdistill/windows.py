@@ -107,18 +107,18 @@ def beginnings(
             windows.append(("history_window", "responses", chosen.history_window))
     found: dict[tuple[str, ...], list[str]] = {}
     for name, table, window in windows:
-        short = {}
+        short, there = {}, _there(prepared, dts, base, table)
         for dt in sorted(dts):
             looked = getattr(looked_into(prepared, dt, kinds), table)
             before = {day for day in looked if day < dt}
             if any(day < first for day in before):
-                short[dt] = len(before & _there(prepared, dts, base, table))
+                short[dt] = len(before & there)
         if short:
             found.setdefault((_span(list(short)), window, _range(short)), []).append(name)
     return [
         f"{' and '.join(names)} of {days} begin{'s' if len(names) == 1 else ''} before the log "
-        f"({window} asked, {there} there)"
-        for (days, window, there), names in found.items()
+        f"({window} asked, {num} there)"
+        for (days, window, num), names in found.items()
     ]
 
 
@@ -132,20 +132,23 @@ def _range(there: Mapping[str, int]) -> str:
 
 
 def empty_catalogues(prepared: Prepared, dts: Collection[str], base: Build | None) -> Iterator[str]:
-    """A warning where the catalogue of a day that is drawn from has no day and no item table."""
+    """A warning of each kind for days whose catalogue has no day to count items of."""
     kinds = {k: v for k, v in prepared.kinds_of(2).items() if "catalogue" in v.needs}
-    if not kinds or prepared.listed is not None:
-        return
-    there = _there(prepared, dts, base, "items")
+    there = _there(prepared, dts, base, "items") if kinds else set()
     empty = [dt for dt in sorted(dts) if not {*looked_into(prepared, dt, kinds).items} & there]
-    if not empty:
+    if not kinds or not empty:
         return
+    why = f"no day before {_span(empty)} is there to count items of"
     for kind, chosen in kinds.items():
         names = [name for name in CATALOGUE if name in getattr(chosen, "sources", ())]
-        what = f"{' and '.join(names)} have" if len(names) > 1 else "".join(names) + " has"
-        short = f"{what} nothing to draw" if names else "debias takes every item for a rare one"
-        yield (
-            f"samples.{kind}: no day before {_span(empty)} is there to count items of, so the "
-            f"catalogue is empty and {short}; set catalogue.own_day: true, or give a table of "
-            "all items (catalogue.items)"
-        )
+        if not names:
+            yield (
+                f"samples.{kind}: {why}, so debias takes every item for a rare one; set "
+                "catalogue.own_day: true"
+            )
+        elif prepared.listed is None:
+            yield (
+                f"samples.{kind}: {why}, so the catalogue is empty and {' and '.join(names)} "
+                f"{'has' if len(names) == 1 else 'have'} nothing to draw; set catalogue.own_day: "
+                "true, or give a table of all items (catalogue.items)"
+            )

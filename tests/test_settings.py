@@ -1,7 +1,10 @@
 """The whole configuration: presets underneath, the user's keys on top."""
 
+import pytest
+
 from rankdistill.document import read_document
 from rankdistill.settings import settings_of
+from tests.told import told
 
 LOG = "output: out\nlog: {path: x}\n"
 
@@ -33,3 +36,11 @@ def test_places_and_engine_do_not_count_for_the_hash_and_samples_do():
         assert read(LOG, same).hash() == base
     for other in ("seed=1", "student=prerank", "samples.pointwise.top_k=3", "log.rank_base=0"):
         assert read(LOG, other).hash() != base
+
+
+@pytest.mark.parametrize(
+    "key", ["samples.negatives.history_window", "catalogue.window", "split.gap"]
+)
+def test_a_duration_without_a_unit_is_met_with_one_in_days(key):
+    (text,) = told(read, LOG, f"{key}=7")
+    assert f'{key} must be a duration such as 30d or 6h | 7 | did you mean "7d"?' in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,8 @@ from rankdistill.catalogue.options import ItemTable
 from rankdistill.errors import InputError, UserErrors
 from rankdistill.lists.group import Grouped
 from rankdistill.log.canonical import evaluate, missing
-from rankdistill.log.lookup import Lookup, MappedField, Path
+from rankdistill.log.lookup import Lookup, MappedField, Path, unlike_ids
+from rankdistill.log.source import Column
 
 WHERE = "catalogue.items"
 
@@ -27,10 +29,11 @@ class Listed:
 def bind_listed(options: ItemTable, schema: pa.Schema, item_id: pa.DataType) -> Listed:
     """The item table's mapping; item_id: the type of the log's ids.
 
-    Raises UserErrors: no such column; InputError E0304: ids of unlike type.
+    Raises UserErrors: E0102 no such column, E0304 no ids, or ids that never meet the log's.
     """
     lookup = Lookup(options, schema, where=WHERE, prefix="i")
-    field = lookup.field("item_id", "id", options.columns.item_id, "columns.item_id")
+    column = options.columns.item_id or Column(name="item_id")
+    field = lookup.field("item_id", "id", column, "columns.item_id")
     if lookup.errors:
         raise UserErrors(lookup.errors)
     listed = Listed(field, lookup.paths)
@@ -40,12 +43,28 @@ def bind_listed(options: ItemTable, schema: pa.Schema, item_id: pa.DataType) -> 
     )
     found = evaluate(field, empty)[0].type
     if found != item_id:
-        raise InputError(
-            "E0304",
-            f"{WHERE}: item ids are {found}, those of the log {item_id}",
-            help="write both as integers, or both as text",
-        )
+        types = f"{item_id} in the log, {found} in the item table"
+        pair = f"{field.place} and item_id of the log"
+        raise UserErrors([unlike_ids(pair, field, lookup, item_id, types)])
     return listed
+
+
+def refuse_none(num_items: int | None) -> None:
+    """InputError E0312 where an item table is known to hold no item."""
+    if num_items == 0:
+        raise InputError(
+            "E0312",
+            f"{WHERE}: the item table holds no item",
+            help="give the table of all items, or leave catalogue.items out",
+        )
+
+
+def judge_listed(counts: Mapping[str, int]) -> list[str]:
+    """A warning about rows of the item table that are no item; counts: items.rows, items.no_id."""
+    lost = counts.get("items.no_id", 0)
+    if not lost:
+        return []
+    return [f"{WHERE}: {lost:,} of {counts['items.rows']:,} rows without an id left out"]
 
 
 def listed_counts(listed: Listed, counts: pa.Schema, raw: Grouped) -> pa.RecordBatch:

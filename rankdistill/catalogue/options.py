@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Annotated
+from typing import ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from rankdistill.config import Options
-from rankdistill.log.days import duration, valid_duration
+from rankdistill.log.days import Duration as Window
+from rankdistill.log.days import duration
 from rankdistill.log.source import ColumnOf, TableSource
-
-Window = Annotated[str, AfterValidator(valid_duration)]
 
 
 class ItemTable(TableSource):
     """A table of all items, so that those that were never logged exist, too."""
 
     class Mapping(Options):
-        item_id: ColumnOf
+        item_id: ColumnOf | None = Field(None, description="the id; default item_id")
 
-    columns: Mapping
+    called: ClassVar[str] = "the item table"
+    skip_key: ClassVar[str | None] = "catalogue.items.on_corrupt"
+
+    columns: Mapping = Mapping()
 
 
 class CatalogueOptions(Options):

@@ -18,9 +18,9 @@ def doctor(run: Run) -> int:
 
 def explain(
     run: Run,
-    code: Annotated[str, typer.Argument(help="an error code like E0102, or a reason")],
+    code: Annotated[str, typer.Argument(help="an error code, a reason or a count")],
 ) -> None:
-    """Say what an error code or a reject reason means."""
+    """Say what an error code, a reject reason or a count of a build means."""
     from rankdistill import actions
 
     actions.explain(run, code)

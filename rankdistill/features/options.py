@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,9 @@ MAX_VALUES = 200_000_000
 
 class FeatureSource(TableSource):
     """What all feature tables have."""
+
+    called: ClassVar[str] = "the feature table"
+    skip_key: ClassVar[str | None] = "the feature table's on_corrupt"
 
     time: ColumnOf | None = Field(
         None, description="since when a row holds: the newest at or before the request is taken"

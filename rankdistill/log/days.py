@@ -61,6 +61,9 @@ def _valid_zone(text: str) -> str:
 
 
 Moment = Annotated[str, AfterValidator(_valid_moment)]
+# Durations as users write them; the format is ours, for what is said of a wrong one.
+_SPAN = {"format": "span", "pattern": "^[0-9]+[smhd]$"}
+Duration = Annotated[str, AfterValidator(valid_duration), Field(json_schema_extra=_SPAN)]
 
 
 class DtOptions(Options):
@@ -75,7 +78,7 @@ class SplitOptions(Options):
     """train before train_until; valid from train_until + gap; test from valid_until."""
 
     train_until: Moment | None = None
-    gap: Annotated[str, AfterValidator(valid_duration)] = "0h"
+    gap: Duration = "0h"
     valid_until: Moment | None = None
 
     @model_validator(mode="after")

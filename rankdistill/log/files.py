@@ -6,6 +6,7 @@ strings until `log.casts`, hive partition values are strings.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -111,7 +112,7 @@ def open_files(options: TableSource) -> Opened:
     if not files:
         raise InputError(
             "E0310",
-            "no file of the log can be read",
+            f"no file of {options.called} can be read",
             found="; ".join(f"{path}: {why}" for path, why in skipped[:5]),
             help="give the path of files that are whole",
         )
@@ -128,7 +129,7 @@ def _stat(path: str, options: TableSource) -> tuple[int, int]:
     try:
         stat = Path(path).stat()
     except OSError as fault:
-        raise unreadable(path, options.format, str(fault)) from fault
+        raise unreadable(path, options.format, str(fault), options.skip_key) from fault
     return stat.st_size, stat.st_mtime_ns
 
 
@@ -140,12 +141,15 @@ def _agreed(
     JSON lines: a column that a file lacks is null there, as one that a line lacks.
     """
     first, widened = schemas[0], set()
+    differ = functools.partial(_disagree, options.called, files[0])
     fields = {field.name: field.type for field in first}
     for file, schema in zip(files[1:], schemas[1:], strict=True):
         if schema.equals(first):
             continue
         if options.format in BY_PLACE and schema.names != first.names:
-            raise _disagree(files[0], file, "their columns stand in another order or differ")
+            raise _disagree(
+                options.called, files[0], file, "their columns stand in another order or differ"
+            )
         for name in {**fields, **dict.fromkeys(schema.names)}:
             mine, other = fields.get(name), _type(schema, name)
             if mine == other:
@@ -153,18 +157,20 @@ def _agreed(
             if options.format == "jsonl":
                 wider = merged(mine or pa.null(), other or pa.null(), f'{file.path}, "{name}"')
             elif mine is None or other is None:
-                raise _disagree(files[0], file, f'column "{name}" is in only one of them')
+                raise _disagree(
+                    options.called, files[0], file, f'column "{name}" is in only one of them'
+                )
             else:
                 wider = _wider(mine, other)
                 if wider is None:
                     said = f'column "{name}" is {mine} in one, {other} in the other'
-                    raise _disagree(files[0], file, said)
+                    raise differ(file, said)
             fields[name] = wider
             widened.add(name)
     names = [name for name, _ in files[0].partition]
     for file in files:
         if [name for name, _ in file.partition] != names:
-            raise _disagree(files[0], file, "their partition folders differ")
+            raise differ(file, "their partition folders differ")
     columns = [pa.field(n, k) for n, k in fields.items() if n not in names]
     return pa.schema([*columns, *((n, pa.string()) for n in names)]), tuple(sorted(widened))
 
@@ -191,10 +197,10 @@ def _wider(a: pa.DataType, b: pa.DataType) -> pa.DataType | None:
     return None
 
 
-def _disagree(a: LogFile, b: LogFile, why: str) -> InputError:
+def _disagree(called: str, a: LogFile, b: LogFile, why: str) -> InputError:
     return InputError(
         "E0307",
-        f"the files of the log differ: {why}",
+        f"the files of {called} differ: {why}",
         found=f"{a.path} and {b.path}",
         help="give the files of one shape in one build",
     )

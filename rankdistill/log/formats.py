@@ -27,16 +27,18 @@ def look_into(path: str, options: TableSource) -> tuple[pa.Schema, int | None]:
     except UserError:
         raise
     except Exception as fault:
-        raise unreadable(path, options.format, str(fault)) from fault
+        raise unreadable(path, options.format, str(fault), options.skip_key) from fault
 
 
-def unreadable(path: str, kind: str, why: str) -> InputError:
+def unreadable(path: str, kind: str, why: str, skip_key: str | None = None) -> InputError:
+    """InputError E0310; skip_key: where the source's on_corrupt is set."""
+    skip = f"set {skip_key}: skip to go on without it, or " if skip_key else ""
     reason = why.strip().splitlines()[0] if why.strip() else "it is empty"
     return InputError(
         "E0310",
         f"{path} cannot be read as {kind}",
         found=reason,
-        help="set log.on_corrupt: skip to go on without it, or write the file again",
+        help=f"{skip}write the file again",
     )
 
 
@@ -56,7 +58,7 @@ def _delimited(path: str, options: TableSource) -> tuple[pa.Schema, int | None]:
     with open_text(path) as file:
         first = next(csv.reader(file, delimiter=delimiter), None)
     if first is None:
-        raise unreadable(path, options.format, "it is empty")
+        raise unreadable(path, options.format, "it is empty", options.skip_key)
     names = options.names or first
     if len(names) != len(first):
         raise InputError(
@@ -73,11 +75,10 @@ def _trec(path: str, options: TableSource) -> tuple[pa.Schema, int | None]:
     with open_text(path) as file:
         first = next((line for line in file if line.strip()), None)
     if first is None:
-        raise unreadable(path, "trec", "it is empty")
+        raise unreadable(path, "trec", "it is empty", options.skip_key)
     if len(first.split()) != len(names):
-        raise unreadable(
-            path, "trec", f"its first line has {len(first.split())} fields, not {len(names)}"
-        )
+        why = f"its first line has {len(first.split())} fields, not {len(names)}"
+        raise unreadable(path, "trec", why, options.skip_key)
     return _text_schema(names, path), None
 
 

@@ -6,7 +6,7 @@ engines open the source.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -171,7 +171,13 @@ class Condition(Options):
 
 
 class TableSource(Options):
-    """Files of one format, or a catalogue table."""
+    """Files of one format, or a catalogue table.
+
+    called: what faults call it; skip_key: where its on_corrupt is set, None where nowhere.
+    """
+
+    called: ClassVar[str] = "the table"
+    skip_key: ClassVar[str | None] = None
 
     path: str | list[str] | None = Field(None, description="file, folder, glob, or several")
     table: str | None = Field(None, description="catalogue table db.name (spark)")
@@ -202,11 +208,17 @@ class FeedbackSource(TableSource):
         item_id: ColumnOf
         feedback: ColumnsOf
 
+    called: ClassVar[str] = "the feedback table"
+    skip_key: ClassVar[str | None] = "log.feedback.on_corrupt"
+
     columns: Mapping
 
 
 class LogOptions(TableSource):
     """The `log` block."""
+
+    called: ClassVar[str] = "the log"
+    skip_key: ClassVar[str | None] = "log.on_corrupt"
 
     preset: str = "generic"
     layout: Literal["rows", "lists"] = "rows"

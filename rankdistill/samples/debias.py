@@ -79,6 +79,7 @@ def debiased(
     counts = {
         **rows.counts,
         "rows": int(kept.sum()),
+        "requests_without_row": lists.num_requests - len(np.unique(rows.request[kept])),
         "debias.dropped": int((~kept).sum()),
         "debias.repeated": int((weight > 1).sum()),
     }

@@ -80,6 +80,18 @@ def test_a_drop_changes_nothing_but_the_rows_of_that_positive(kind):
     assert (rows.weight > 0).all()
 
 
+@pytest.mark.parametrize("kind", ["pointwise", "pairwise"])
+def test_requests_whose_rows_were_all_dropped_have_no_row(kind):
+    lists = make_lists(
+        [{"request_id": r, "item_id": 1, "rank": 1} for r in range(50)]
+        + [{"request_id": r, "item_id": 9, "rank": 2} for r in range(50)]
+    )
+    negatives = {"negatives": {"kind": "none"}} if kind == "pointwise" else {}
+    options = OPTIONS[kind](top_k=1, debias=DebiasOptions(t=T), **negatives)
+    rows = SAMPLERS[kind].draw(lists, options.for_student("prerank"), 0, SIDE)
+    assert 0 < rows.counts["requests_without_row"] == 50 - len(set(rows.request.tolist())) < 50
+
+
 def test_a_count_that_is_not_kept_is_refused():
     for kind in OPTIONS.values():
         (reason,) = kind(debias=DebiasOptions(count_of="like")).refuse(FACTS)
