@@ -74,7 +74,8 @@ COUNTS = {
     "negatives.target.*": "of the negatives wanted, the share of this source in the mix",
     "negatives.short.*": "of the target, what this source did not hold: another day's catalogue or "
     "a longer log helps, or a smaller share",
-    "*.early.*": "the same of days whose catalogue is empty, as a log's first: their mix is not judged",
+    "negatives.early.*.*": "of target or short, the part of days whose catalogue is empty, as that "
+    "of a log's first day is: Q18 leaves it out",
     "negatives.filled.*": "negatives taken from this source in place of one that was short",
     "negatives.drawn.*": "rows of this source: target - short + filled, less collided",
     "negatives.unfilled": "negatives wanted that no source of the mix had left: add a source to "
