@@ -10,6 +10,7 @@ import argparse
 import math
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -203,6 +204,13 @@ def catalogue(bench: Bench) -> None:
     connection.close()
 
 
+def mapped(bench: Bench) -> None:
+    """What a day of as many items and responses looks into, put into files and drawn from."""
+    print(f"\nfiles of a day ({load()})", flush=True)
+    command = [sys.executable, "-m", "bench.mapped", str(bench.data), *[str(bench.rows)] * 2]
+    subprocess.run(command, check=True)
+
+
 def negatives(bench: Bench) -> None:
     """Lists and pairs with the default negatives, against those without; the second of two days."""
     source = cascade(bench.data, bench.rows, LENGTH, NUM_USERS)
@@ -280,6 +288,7 @@ BENCHES: dict[str, Callable[[Bench], None]] = {
     "length": length,
     "simulate": simulate,
     "catalogue": catalogue,
+    "mapped": mapped,
     "negatives": negatives,
     "history": history,
     "features": features,

@@ -8,13 +8,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rankdistill.catalogue.items import Catalogue
-from rankdistill.catalogue.law import draw, popularity
+from rankdistill.catalogue.axis import Popularity, put_laws
+from rankdistill.catalogue.items import Catalogue, put_catalogue
+from rankdistill.catalogue.law import Law, draw
+from rankdistill.day_side import rows_of
 from rankdistill.hashing import xxh64
 from rankdistill.samples.lots import Lots
 
@@ -49,10 +52,7 @@ def tables(data: Path, num_requests: int) -> Path:
 
 def seconds(folder: Path, *, excluding: bool) -> float:
     """CPU seconds of `draw`, in batches as a build makes them; what it reads is in memory."""
-    table = pq.read_table(folder / "catalogue.parquet")
-    counts = {"exposed": table.column("exposed").to_numpy()}
-    catalogue = Catalogue.make(table.column("item_id"), counts)
-    law = popularity(catalogue, 1, count_of="exposed")
+    catalogue, law = _looked_into(folder / "catalogue.parquet")
     draw(law, Lots(1, 0, np.zeros(0, np.uint64)), "bench", _NONE, np.zeros(1, np.int64), _NONE)
     spent = 0.0
     for request_id, offsets, excluded in list(_batches(folder, catalogue)):
@@ -63,6 +63,18 @@ def seconds(folder: Path, *, excluding: bool) -> float:
         draw(law, Lots(1, 0, xxh64(request_id)), "bench", num, offsets, excluded)
         spent += time.process_time() - before
     return spent
+
+
+def _looked_into(file: Path) -> tuple[Catalogue, Law]:
+    """As a build makes them: in files, mapped."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        read = rows_of([str(file)], ("item_id", "exposed"))
+        rows = (batch.rename_columns(["item_id", "num_exposed"]) for batch in read)
+        put_catalogue(folder, rows, pa.int64(), ["exposed"], NUM_ITEMS)
+        catalogue = Catalogue.load(folder, ["exposed"])
+        put_laws(folder, catalogue, 1, {"popular": Popularity("exposed")})
+        return catalogue, Law.load(folder, "popular")
 
 
 def _batches(

@@ -16,14 +16,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rankdistill.build import build
-from rankdistill.catalogue.history import History
+from rankdistill.catalogue.axis import put_laws
+from rankdistill.catalogue.history import History, put_history
 from rankdistill.catalogue.items import Catalogue
+from rankdistill.catalogue.law import Law
+from rankdistill.day_side import put_side
 from rankdistill.document import read_document
 from rankdistill.lists.batch import Lists
 from rankdistill.log.cascade import make_requests, sigmoid, truth
 from rankdistill.log.simulate import SimulateOptions, simulate
 from rankdistill.log.world import MAX_REQUESTS_PER_DAY, make_world
-from rankdistill.second_pass import read_catalogue, read_history
+from rankdistill.samples.negative_options import NegativesOptions, weighings
 from rankdistill.settings import Settings, settings_of
 from rankdistill.store.dataset import DataSet
 
@@ -111,7 +114,10 @@ def trec(data: Path, run: str) -> Judged:
 
 def hidden(judged: Judged) -> Judged:
     """The same, but nobody has responded to anything, as far as the lists tell."""
-    return replace(judged, lists=replace(judged.lists, response={}), history=History.none())
+    with tempfile.TemporaryDirectory() as folder:
+        put_history(Path(folder), [], 0)
+        nobody = History.load(Path(folder))
+    return replace(judged, lists=replace(judged.lists, response={}), history=nobody)
 
 
 def _built(settings: Settings, dt: str, items: list[str]) -> Judged:
@@ -124,11 +130,22 @@ def _built(settings: Settings, dt: str, items: list[str]) -> Judged:
     lists = Lists.from_rows(table.to_batches()[0], "rank", feedback, dict.fromkeys(feedback, 1.0))
     # Requests stand in parts as tasks finish; resamples go by their place.
     lists = lists.take(pc.sort_indices(lists.requests.column("request_id")).to_numpy())
-    names = tuple(n for n in data_set.schema("items").names if n.startswith("num_"))
-    files = tuple(f for day in items for f in data_set.files("items", dt=day))
-    catalogue = read_catalogue(files, names, lists.candidates.schema.field("item_id").type)
+    schema = data_set.schema("items")
+    counts = pa.schema([f for f in schema if f.name == "item_id" or f.name.startswith("num_")])
+    files = [f for day in items for f in data_set.files("items", dt=day)]
     current = data_set.current()
     assert current is not None
     guarded = "responses" in current.tables
-    history = read_history(tuple(data_set.files("responses"))) if guarded else History.none()
-    return Judged(lists, catalogue, history, lambda request_id, item_id: np.zeros(0))
+    responses = data_set.files("responses") if guarded else []
+    with tempfile.TemporaryDirectory() as folder:
+        side = put_side(Path(folder), files, counts, responses, {}, settings.seed)
+        made = side.catalogue(), side.history()
+    return Judged(lists, *made, lambda request_id, item_id: np.zeros(0))
+
+
+def laws_of(options: NegativesOptions, catalogue: Catalogue, seed: int) -> dict[str, Law]:
+    """The laws of the catalogue that the options draw by."""
+    wanted = weighings(options)
+    with tempfile.TemporaryDirectory() as folder:
+        put_laws(Path(folder), catalogue, seed, wanted)
+        return {name: Law.load(Path(folder), name) for name in wanted}

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bench.judged import CLICK_PROBABILITY, Judged, hidden, simulated, trec
+from bench.judged import CLICK_PROBABILITY, Judged, hidden, laws_of, simulated, trec
 from rankdistill.log.days import duration
-from rankdistill.samples.negative_options import NegativesOptions, laws
+from rankdistill.samples.negative_options import NegativesOptions
 from rankdistill.samples.negatives import negatives
 from rankdistill.samples.side import Side
 
@@ -93,7 +93,7 @@ class Log:
         before = None
         if chosen.history_window is not None:
             before = judged.history.before(judged.lists, duration(chosen.history_window))
-        side = Side(judged.catalogue, laws(chosen, judged.catalogue, SEED), history=before)
+        side = Side(judged.catalogue, laws_of(chosen, judged.catalogue, SEED), history=before)
         rows = negatives(judged.lists, chosen, SEED, side)
         relevant = self._logged[rows.item]
         other = np.flatnonzero(rows.item < 0)

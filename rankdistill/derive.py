@@ -7,15 +7,17 @@ ones but where a guard asks for them.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from rankdistill.catalogue.listed import Listed, listed_counts, refuse_none
 from rankdistill.catalogue.options import days_around
+from rankdistill.day_side import DaySide, put_side, size_of
 from rankdistill.engines.query import Engine, Query
 from rankdistill.features.join import Join
 from rankdistill.log.days import duration
@@ -25,16 +27,18 @@ from rankdistill.one_pass import COUNTED, Tally
 from rankdistill.own_tables import Target, add_up, staged
 from rankdistill.prepare import Prepared
 from rankdistill.quality.state import States
-from rankdistill.second_pass import Redraw, SideFiles, redraw, units
+from rankdistill.samples.negative_options import weighings
+from rankdistill.second_pass import Redraw, redraw, units
 from rankdistill.store.builds import Build
 from rankdistill.store.dataset import DataSet
 from rankdistill.store.parts import Part
-from rankdistill.store.staging import Staging
+from rankdistill.store.staging import Staging, new_folder, remove_folder, remove_parts
 from rankdistill.windows import Around, looked_into
 
-# The catalogue of each day, and the item table: staged for the tasks, gone with the build.
-CATALOGUE, LISTED = "_catalogue", "_listed"
-HIDDEN = (COUNTED, CATALOGUE, LISTED)
+# The item table, the catalogue of a day, and all that its draws look into: gone with the build.
+LISTED, CATALOGUE, ARRAYS = "_listed", "_catalogue", "_arrays"
+HIDDEN = (COUNTED, LISTED, CATALOGUE)
+WAVE_BYTES = 2**33  # days are drawn together until what they look into takes so much of the disk
 
 # Days after a day that measures look at: negatives may be responded to later on.
 MEASURED_AFTER = 7
@@ -118,23 +122,74 @@ def derive(
     counts = _looked_at(counts, kinds)
     listed = _listed(prepared, engine, target, counts)
     tables.add(listed)
-    looked: dict[str, SideFiles] = {}
-    for dt, around in days.items():
-        files = tables.of("items", around.items) + tables.of(LISTED, [LISTED])
-        made = add_up(engine, target, CATALOGUE, dt, files, counts) if files else []
-        hidden += made
-        looked[dt] = SideFiles(
-            tuple(str(data_set.root / CATALOGUE / part.path) for part in made),
-            tuple(tables.of("responses", _told(around, dt, tables, prepared))),
-            tuple(prepared.mined.paths) if prepared.mined else (),
-        )
     lists = tables.made.get("lists", {})
-    todo = units((dt, file) for dt, files in lists.items() for file in files)
-    notify("drawing", kinds=list(kinds), days=len(days), units=len(todo))
-    recipe = _recipe(prepared, target, kinds, counts, looked, joins)
-    drawn, tally, states = redraw(engine, recipe, todo, lambda done: notify("progress", rows=done))
+    todo = {dt: units((dt, file) for file in lists[dt]) for dt in sorted(days)}
+    notify("drawing", kinds=list(kinds), days=len(days), units=sum(map(len, todo.values())))
+    recipe = _recipe(prepared, target, kinds, joins)
+    drawn, tally, states = [], Tally(), States()
+    for sides in _waves(prepared, engine, tables, target, days, counts):
+        now = [unit for dt in sides for unit in todo[dt]]
+        more, found, seen = redraw(
+            engine,
+            replace(recipe, sides=sides),
+            now,
+            lambda done: notify("progress", rows=done),
+        )
+        drawn += more
+        tally.add(found)
+        states.add(seen)
     windows = _windows(days, staging.base, tables)
     return Derived(items + drawn, hidden + listed, tally, windows, states)
+
+
+def _waves(
+    prepared: Prepared,
+    engine: Engine,
+    tables: Tables,
+    target: Target,
+    days: Mapping[str, Around],
+    counts: pa.Schema,
+) -> Iterator[dict[str, DaySide]]:
+    """What days look into, several at once where it is small; removed when they are drawn."""
+    sides: dict[str, DaySide] = {}
+    for dt, around in sorted(days.items()):
+        sides[dt] = _side(prepared, engine, tables, target, dt, around, counts)
+        if sum(map(size_of, sides.values())) >= WAVE_BYTES:
+            yield sides
+            _remove(tables, sides)
+            sides = {}
+    if sides:
+        yield sides
+        _remove(tables, sides)
+
+
+def _side(
+    prepared: Prepared,
+    engine: Engine,
+    tables: Tables,
+    target: Target,
+    dt: str,
+    around: Around,
+    counts: pa.Schema,
+) -> DaySide:
+    root, chosen = tables.data_set.root, prepared.kinds_of(2).get("negatives")
+    files = tables.of("items", around.items) + tables.of(LISTED, [LISTED])
+    summed = add_up(engine, target, CATALOGUE, dt, files, counts) if files else []
+    side = put_side(
+        new_folder(root, ARRAYS, target.build_id, dt),
+        [str(root / CATALOGUE / part.path) for part in summed],
+        counts,
+        tables.of("responses", _told(around, dt, tables, prepared)),
+        weighings(chosen) if chosen else {},
+        prepared.settings.seed,
+    )
+    remove_parts(root, summed)
+    return side
+
+
+def _remove(tables: Tables, sides: Mapping[str, DaySide]) -> None:
+    for side in sides.values():
+        remove_folder(tables.data_set.root, Path(side.folder))
 
 
 def counts_schema(prepared: Prepared) -> pa.Schema:
@@ -188,8 +243,6 @@ def _recipe(
     prepared: Prepared,
     target: Target,
     kinds: dict[str, Any],
-    counts: pa.Schema,
-    files: dict[str, SideFiles],
     joins: tuple[Join, ...],
 ) -> Redraw:
     history = {duration(k.history_window) for k in kinds.values() if "history" in k.needs}
@@ -203,12 +256,11 @@ def _recipe(
         prepared.mapping.options.teacher_order,
         prepared.mapping.feedback_names,
         prepared.mapping.response,
-        counts,
         next(iter(history), None),
         next(iter(future), None),
-        files,
-        joins,
-        facts_for_measures(prepared),
+        mined=tuple(prepared.mined.paths) if prepared.mined else (),
+        joins=joins,
+        facts=facts_for_measures(prepared),
     )
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rankdistill.catalogue.history import History, put_history
 from rankdistill.catalogue.options import days_around, num_days
+from rankdistill.day_side import RESPONSES, rows_of
 from rankdistill.errors import InputError
 from rankdistill.feature_tables import request_names
 from rankdistill.lists.batch import Lists
@@ -18,7 +23,6 @@ from rankdistill.quality.why_negatives import outside_rows, why_negatives
 from rankdistill.samples.catalogue import SAMPLERS
 from rankdistill.samples.facts import LogFacts
 from rankdistill.samples.side import Side
-from rankdistill.second_pass import read_history
 from rankdistill.settings import SAMPLE_KINDS, Settings
 from rankdistill.store.builds import Build, Day
 from rankdistill.store.dataset import DataSet
@@ -105,12 +109,21 @@ def _side(data_set: DataSet, build: Build, settings: Settings, lists: Lists, dt:
     before, after = (num_days(window) if window else 0 for window in windows)
     days = [day for day in days_around(dt, before, after, own=True) if day in build.days]
     files = [f for day in days for f in data_set.files("responses", build, day)]
-    known = read_history(tuple(files))
+    with TemporaryDirectory() as folder:
+        put_history(Path(folder), _of_user(files, lists), 0)
+        known = History.load(Path(folder))
     history, future = (duration(window) if window else None for window in windows)
     return Side(
         history=known.before(lists, history) if history else None,
         future=known.after(lists, future) if future else None,
     )
+
+
+def _of_user(files: list[str], lists: Lists) -> Iterator[pa.RecordBatch]:
+    """The responses of the request's user."""
+    user = lists.requests.column("user_id")[0]
+    for batch in rows_of(files, RESPONSES):
+        yield batch.filter(pc.equal(batch.column("user_id"), user))
 
 
 def _reasons(

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rankdistill.catalogue.history import History
 from rankdistill.catalogue.items import Catalogue
 from rankdistill.catalogue.law import Law
+from rankdistill.day_side import DaySide
 from rankdistill.engines.query import Engine, Progress, Row
 from rankdistill.features.join import Join
 from rankdistill.lists.batch import ORDER_COLUMNS, Lists
@@ -31,30 +31,19 @@ from rankdistill.quality.facts import Facts
 from rankdistill.quality.state import States
 from rankdistill.quality.watch import Watch
 from rankdistill.samples.mined import COLUMNS, MinedItems
-from rankdistill.samples.negative_options import NegativesOptions, laws
 from rankdistill.samples.side import Side
 from rankdistill.store.parts import Part
-from rankdistill.store.reading import part_table
 
 GROUPS_PER_UNIT = 4  # row groups of lists that a task reads at once; a group has 1 M candidates
-
-
-@dataclass(frozen=True)
-class SideFiles:
-    """Files that the draws of one day look into: item counts, responses, mined items."""
-
-    catalogue: tuple[str, ...] = ()
-    responses: tuple[str, ...] = ()
-    mined: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Redraw:
     """All that a task needs to know. Plain data: it travels to Spark's workers.
 
-    kinds: the resolved options of the kinds drawn here; files: dt -> what its draws look into;
-    counts: the columns of the catalogue's files; joins: feature tables, facts: of
-    measures, as in the first pass.
+    kinds: the resolved options of the kinds drawn here; sides: dt -> what its draws look into;
+    mined: files of mined items; joins: feature tables, facts: of measures, as in
+    the first pass.
     """
 
     target: Target
@@ -63,10 +52,10 @@ class Redraw:
     teacher_order: str
     feedback: tuple[str, ...]
     response: Mapping[str, float]
-    counts: pa.Schema
     history: timedelta | None = None
     future: timedelta | None = None
-    files: Mapping[str, SideFiles] = field(default_factory=dict)
+    sides: Mapping[str, DaySide] = field(default_factory=dict)
+    mined: tuple[str, ...] = ()
     joins: tuple[Join, ...] = ()
     facts: Facts | None = None
 
@@ -144,7 +133,10 @@ def _wanted(recipe: Redraw, schema: pa.Schema) -> list[str]:
 
 
 class _Known:
-    """What the draws of the day at hand look into; units come day by day."""
+    """What the draws of the day at hand look into; units come day by day.
+
+    Of a task, not of the process: to map files costs nothing, and nothing stays mapped behind it.
+    """
 
     def __init__(self, recipe: Redraw) -> None:
         self._recipe = recipe
@@ -153,6 +145,10 @@ class _Known:
         self._laws: Mapping[str, Law]
         self._history: History
         self._mined: MinedItems | None = None
+        if recipe.mined:
+            # One task after the other: what one has read, those beside and behind it find.
+            with _READING:
+                self._mined = read_mined(recipe.mined, recipe.target.build_id)
 
     @property
     def responses(self) -> History:
@@ -162,19 +158,9 @@ class _Known:
     def side(self, dt: str, lists: Lists) -> Side:
         recipe = self._recipe
         if dt != self._dt:
-            files, self._dt = recipe.files.get(dt, SideFiles()), dt
-            # One task after the other: what one has read, those beside and behind it find.
-            with _READING:
-                names = tuple(recipe.counts.names[1:])
-                item_id = recipe.counts.field("item_id").type
-                self._catalogue = read_catalogue(files.catalogue, names, item_id)
-                self._laws = {}
-                if chosen := recipe.kinds.get("negatives"):
-                    options = chosen.model_dump_json(by_alias=True)
-                    self._laws = read_laws(files.catalogue, names, item_id, options, recipe.seed)
-                self._history = read_history(files.responses)
-                if files.mined:
-                    self._mined = read_mined(files.mined, recipe.target.build_id)
+            own, self._dt = recipe.sides[dt], dt
+            self._catalogue, self._history = own.catalogue(), own.history()
+            self._laws = {name: own.law(name) for name in own.laws}
         known = self._history
         return Side(
             catalogue=self._catalogue,
@@ -188,43 +174,6 @@ class _Known:
 _READING = threading.Lock()
 
 
-@functools.lru_cache(maxsize=2)
-def read_catalogue(
-    files: tuple[str, ...], names: tuple[str, ...], item_id: pa.DataType
-) -> Catalogue:
-    """The catalogue that files of counts hold; names: the counts to read."""
-    tables = [pq.read_table(f, columns=["item_id", *names], partitioning=None) for f in files]
-    items = [chunk for table in tables for chunk in table.column("item_id").chunks]
-    counts = {
-        name.removeprefix("num_"): np.concatenate(
-            [np.zeros(0, np.int64), *(table.column(name).to_numpy() for table in tables)]
-        )
-        for name in names
-    }
-    return Catalogue.make(pa.chunked_array(items, item_id), counts)
-
-
-@functools.lru_cache(maxsize=2)
-def read_laws(
-    files: tuple[str, ...],
-    names: tuple[str, ...],
-    item_id: pa.DataType,
-    options: str,
-    seed: int,
-) -> Mapping[str, Law]:
-    """The laws of the catalogue's sources; options: as JSON, a key of this cache."""
-    chosen = NegativesOptions.model_validate_json(options)
-    return laws(chosen, read_catalogue(files, names, item_id), seed)
-
-
-@functools.lru_cache(maxsize=2)
-def read_history(files: tuple[str, ...]) -> History:
-    """What the files of `responses` hold."""
-    names = ["user_id", "request_time", "item_id"]
-    tables = [part_table(file, names) for file in files]
-    return History.make(pa.concat_tables(tables)) if tables else History.none()
-
-
 @functools.lru_cache(maxsize=1)
 def read_mined(files: tuple[str, ...], build_id: str) -> MinedItems:
     """What the files of `mined` hold. They are the user's and may be written anew under their
@@ -234,6 +183,5 @@ def read_mined(files: tuple[str, ...], build_id: str) -> MinedItems:
 
 
 def let_go() -> None:
-    """Forget what the draws of the build that is over looked into."""
-    for read in (read_laws, read_catalogue, read_history, read_mined):
-        read.cache_clear()
+    """Forget the mined items of the build that is over; all else was of its tasks alone."""
+    read_mined.cache_clear()

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 GROUND = {
     *("codes", "config", "config_errors", "config_schema", "contract", "counts", "document"),
-    *("errors", "hashing", "yaml_reader", "__init__"),
+    *("errors", "hashing", "yaml_reader", "__init__", "arrays", "buckets"),
 }
 ROOMS = {
     **{"lists": 1, "log": 1},

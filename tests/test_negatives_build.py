@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from rankdistill import derive
 from rankdistill.build import build
 from rankdistill.errors import InputError, UserErrors
 from rankdistill.log.days import Asked
@@ -82,6 +84,31 @@ def test_spark_builds_the_same_rows(tmp_path, simulated, spark):
     for name, kind in (("a", "spark"), ("b", "duckdb")):
         build(settings(simulated, tmp_path / name, catalogue=listed, engine={"kind": kind}))
     assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+
+
+def test_days_drawn_one_after_the_other_or_together_have_equal_rows(
+    tmp_path, simulated, monkeypatch
+):
+    build(settings(simulated, tmp_path / "a"))
+    monkeypatch.setattr(derive, "WAVE_BYTES", 1)
+    build(settings(simulated, tmp_path / "b"))
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+
+
+def test_what_a_killed_build_put_beside_its_lists_is_removed_by_gc(
+    tmp_path, simulated, monkeypatch
+):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(derive, "redraw", killed)
+    with suppress(KeyboardInterrupt):
+        build(settings(simulated, tmp_path / "a"))
+    left = [str(path) for path in (tmp_path / "a" / derive.ARRAYS).rglob("*.npy")]
+    assert len(left) > 10
+    removed = DataSet.open(tmp_path / "a").gc()
+    assert {str(tmp_path / "a" / path) for path in removed} >= {*left}
+    assert not [*(tmp_path / "a" / derive.ARRAYS).iterdir()]
 
 
 def test_counts_of_a_day_are_those_of_its_lists(tmp_path, simulated):

@@ -5,13 +5,20 @@ The guards of negative draws ask for the items of a window around each request.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
 from datetime import timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from rankdistill.arrays import ArrayFile, mapped
+from rankdistill.arrays import put as put_array
+from rankdistill.buckets import Buckets
+from rankdistill.catalogue.guide import lower_bound
 from rankdistill.contract import arrow_schema
 from rankdistill.hashing import U64, xxh64
 from rankdistill.lists.batch import Lists, spans
@@ -47,33 +54,23 @@ def responses_schema(lists: Lists) -> pa.Schema:
 
 @dataclass(frozen=True)
 class History:
-    """E responses, by user, then time.
+    """E responses, by user, then time. All arrays are mapped.
 
-    user: uint64 [U] distinct ascending; time: int64 [T] distinct ascending, microseconds;
-    when: int64 [E] ascending: index of the user x (T + 1) + index of the time; item: uint64 [E].
+    user: uint64 [U] distinct ascending; those of user u stand at offsets[u] : offsets[u + 1]
+    (int64 [U + 1]); time: int64 [E], microseconds; item: uint64 [E], key; latest: int64 [1],
+    the newest time of all, or [0].
     """
 
     user: np.ndarray
+    offsets: np.ndarray
     time: np.ndarray
-    when: np.ndarray
     item: np.ndarray
+    latest: np.ndarray
 
     @classmethod
-    def make(cls, responses: pa.Table) -> History:
-        """From rows of `responses`; those without a user or a time are of nobody."""
-        known = responses.select(["user_id", "request_time", "item_id"]).drop_null()
-        user, user_code = np.unique(xxh64(known.column("user_id")), return_inverse=True)
-        time, time_code = np.unique(micros(known.column("request_time")), return_inverse=True)
-        when = user_code * (len(time) + 1) + time_code
-        item = xxh64(known.column("item_id"))
-        order = np.lexsort((item, when))
-        return cls(user, time, when[order], item[order])
-
-    @classmethod
-    def none(cls) -> History:
-        """Nobody has responded to anything."""
-        empty = np.zeros(0, dtype=np.int64)
-        return cls(empty.view(U64), empty, empty, empty.view(U64))
+    def load(cls, folder: Path) -> History:
+        """What `put_history` put into the folder."""
+        return cls(*(mapped(folder / f"history.{field.name}.npy") for field in fields(cls)))
 
     def before(self, lists: Lists, window: timedelta) -> Keys:
         """What the user of each request responded to in [its time - window, its time)."""
@@ -91,29 +88,66 @@ class History:
         """(start, length) int64 [R] of the entries of each request's user at first <= time <
         last (microseconds), by time; none without user or time."""
         user = xxh64(lists.requests.column("user_id"))
-        index = np.minimum(np.searchsorted(self.user, user), max(len(self.user) - 1, 0))
-        known = (self.user[index] == user) if len(self.user) else np.zeros(len(user), dtype=bool)
+        index = np.searchsorted(self.user, user)
+        known = self.user.take(index, mode="clip") == user if len(self.user) else index < 0
         for name in ("user_id", "request_time"):
             known &= lists.requests.column(name).is_valid().to_numpy(zero_copy_only=False)
-        base = index * (len(self.time) + 1)
-        start = np.searchsorted(self.when, base + np.searchsorted(self.time, first))
-        end = np.searchsorted(self.when, base + np.searchsorted(self.time, last))
+        low, high = (self.offsets.take(index + n, mode="clip") for n in (0, 1))
+        start = lower_bound(self.time, low, high, first)
+        end = lower_bound(self.time, start, high, last)
         return start, np.where(known, end - start, 0)
 
     def time_of(self, entry: np.ndarray) -> np.ndarray:
         """When each entry was, int64 microseconds."""
-        return self.time[self.when[entry] % (len(self.time) + 1)]
+        return self.time[entry]
 
     @property
     def newest(self) -> int | None:
         """When the last response was, None where there is none."""
-        return int(self.time[-1]) if len(self.time) else None
+        return int(self.latest[0]) if len(self.latest) else None
 
     def _between(self, lists: Lists, first: np.ndarray, last: np.ndarray) -> Keys:
         """Of each request's user, the items at first <= time < last; none without user or time."""
         start, length = self.entries(lists, first, last)
         request = np.repeat(np.arange(lists.num_requests), length)
         return _distinct(request, self.item[spans(start, length)], lists.num_requests)
+
+
+_ROWS = pa.schema([("user", pa.uint64()), ("time", pa.int64()), ("item", pa.uint64())])
+
+
+def put_history(folder: Path, responses: Iterable[pa.RecordBatch], num_rows: int) -> None:
+    """Rows of `responses` (user_id, request_time, item_id), in any order, into new files in
+    `folder`, for `History.load`; those without a user or a time are of nobody.
+
+    num_rows: about how many. What one user responded to must fit into memory.
+    """
+    files = {"user": np.uint64, "offsets": np.int64, "time": np.int64, "item": np.uint64}
+    latest: list[int] = []
+    with ExitStack() as opened:
+        put = {
+            name: opened.enter_context(ArrayFile(folder / f"history.{name}.npy", dtype)).append
+            for name, dtype in files.items()
+        }
+        buckets = opened.enter_context(Buckets(folder / "history.rows", _ROWS, num_rows))
+        for batch in responses:
+            known = batch.select(["user_id", "request_time", "item_id"]).drop_null()
+            user, item = (xxh64(known.column(name)) for name in ("user_id", "item_id"))
+            buckets.put(user, [user, micros(known.column("request_time")), item])
+        num = 0
+        put["offsets"](np.zeros(1))
+        for bucket in buckets.taken():
+            user, time, item = (column.to_numpy() for column in bucket.columns)
+            order = np.lexsort((time, user))
+            user = user[order]
+            start = np.flatnonzero(np.concatenate([[True], user[1:] != user[:-1]]))
+            put["user"](user[start])
+            put["offsets"](num + np.append(start[1:], len(user)))
+            put["time"](time[order])
+            put["item"](item[order])
+            num += len(user)
+            latest = [max([*latest, int(time.max())])]
+    put_array(folder / "history.latest.npy", [np.array(latest)], np.int64)
 
 
 def _distinct(request: np.ndarray, key: np.ndarray, num_requests: int) -> Keys:

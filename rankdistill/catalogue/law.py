@@ -1,6 +1,6 @@
 """Draws from the whole catalogue, uniform or by popularity, with exact probabilities.
 
-The law of a catalogue is made once for a day; `draw` serves the negatives of every batch.
+The laws of a day's catalogue are made once (`axis`); `draw` serves the negatives of every batch.
 Shapes: C items, R requests, E excluded items, T drawn.
 """
 
@@ -10,44 +10,44 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
+from rankdistill.arrays import mapped
 from rankdistill.catalogue.guide import Guide
-from rankdistill.catalogue.items import Catalogue
-from rankdistill.catalogue.ticks import TICKS, TICKS_BITS, in_ticks, power
-from rankdistill.hashing import mix, name_key, unit
+from rankdistill.catalogue.ticks import TICKS_BITS
+from rankdistill.hashing import unit
 from rankdistill.lists.batch import segment_sum
 from rankdistill.samples.lots import Lots
 
 MAX_DRAW = 2**18  # draws of one request: (MAX_DRAW + 1) * TICKS < 2^63
-MAX_ALPHA = 16.0  # (2^63)^16 is still finite
 _BLOCK = 2**15  # draws and exclusions worked on at once: they stay in cache
 
 
 @dataclass(frozen=True)
 class Law:
-    """What part of all draws each item gets, laid out as an axis of ticks in hashed order.
+    """What part of all draws each item gets, laid out as an axis of ticks in hashed order. All
+    arrays are mapped; the laws of a catalogue share their axis.
 
     order: int32 [C], the item at each place of the axis; place: int32 [C], the reverse;
-    edge: int64 [C + 1], the item at place p lies at the ticks edge[p] : edge[p + 1].
+    edge: int64 [C + 1], the item at place p lies at the ticks edge[p] : edge[p + 1]; guide: over
+    edge; num_possible: items that can be drawn at all (q > 0).
     """
 
     order: np.ndarray
     place: np.ndarray
     edge: np.ndarray
+    guide: Guide
+    num_possible: int
 
     @classmethod
-    def make(cls, catalogue: Catalogue, seed: int, ticks: np.ndarray) -> Law:
-        """ticks: int64 [C], sum <= TICKS."""
-        assert len(catalogue) < 2**31 and (not len(ticks) or ticks.min() >= 0)
-        hashed = mix(seed, name_key("catalogue.order"), catalogue.key)  # distinct, as the keys
-        order = np.argsort(hashed).astype(np.int32)
-        place = np.empty_like(order)
-        place[order] = np.arange(len(order), dtype=np.int32)
-        law = cls(order, place, np.concatenate([[0], np.cumsum(ticks[order])]))
-        assert law.total <= TICKS, law.total
-        return law
+    def load(cls, folder: Path, name: str) -> Law:
+        """The law `name` of those that `axis.put_laws` put into the folder."""
+        order, place = (mapped(folder / f"axis.{part}.npy") for part in ("order", "place"))
+        edge = mapped(folder / f"law.{name}.edge.npy")
+        guide = Guide.load(folder / f"law.{name}.guide.npy", edge, TICKS_BITS)
+        return cls(order, place, edge, guide, int(mapped(folder / f"law.{name}.possible.npy")[0]))
 
     @property
     def total(self) -> int:
@@ -74,11 +74,6 @@ class Law:
         """The probability of each item in a single draw from the whole catalogue, float64 [C]."""
         return self.ticks(np.arange(len(self.place))) / max(self.total, 1)
 
-    @cached_property
-    def num_possible(self) -> int:
-        """Items that can be drawn at all (q > 0)."""
-        return int((np.diff(self.edge) > 0).sum())
-
     def inclusion(
         self,
         num_draw: np.ndarray,
@@ -94,26 +89,7 @@ class Law:
 
     def at(self, tick: np.ndarray) -> np.ndarray:
         """The place that holds each tick (int64 [T] in [0, total)), int64 [T]."""
-        return self._guide.num_up_to(tick) - 1
-
-    @cached_property
-    def _guide(self) -> Guide:
-        return Guide.over(self.edge, TICKS_BITS)
-
-
-def uniform(catalogue: Catalogue, seed: int) -> Law:
-    """Every item alike."""
-    num = len(catalogue)
-    return Law.make(catalogue, seed, np.full(num, TICKS // max(num, 1)))
-
-
-def popularity(
-    catalogue: Catalogue, seed: int, *, count_of: str, alpha: float = 0.75, c: float = 1.0
-) -> Law:
-    """q in proportion to (count + c)^alpha; with c = 0 what was never counted is never drawn."""
-    assert 0 <= alpha <= MAX_ALPHA and c >= 0, (alpha, c)
-    weight = power(catalogue.counts[count_of] + c, alpha)
-    return Law.make(catalogue, seed, in_ticks(weight))
+        return self.guide.num_up_to(tick) - 1
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,9 @@ What `law` lays out on its axis. Shapes: C items.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
 import numpy as np
 
 TICKS_BITS = 44
@@ -30,16 +33,32 @@ def power(base: np.ndarray, exponent: float) -> np.ndarray:
     return result
 
 
-def in_ticks(weight: np.ndarray) -> np.ndarray:
-    """Weights (float64 [C] >= 0) as whole ticks, int64 [C], whose sum is a little below TICKS.
+@dataclass(frozen=True)
+class Scale:
+    """What turns C weights into whole ticks whose sum is a little below TICKS.
 
-    A weight above 0 gets at least one tick. Sums are of integers: those of floats depend on
-    how a machine adds them up.
+    largest: of the weights; total: of their shares of the largest, at least the true one.
     """
-    largest = weight.max(initial=0.0)
-    if largest == 0:
-        return np.zeros(len(weight), dtype=np.int64)
-    share = weight / largest
-    total = np.ceil(share * 2**31).astype(np.int64).sum() / 2**31  # at least the true one
-    ticks = np.floor(share * ((TICKS - 2 * len(weight)) / total)).astype(np.int64)
-    return np.maximum(ticks, weight > 0)
+
+    largest: float
+    total: float
+    num: int
+
+    @classmethod
+    def of(cls, weights: Callable[[], Iterable[np.ndarray]]) -> Scale:
+        """weights: yields them in pieces (float64 >= 0), the same at every call."""
+        largest, num, total = 0.0, 0, 0
+        for piece in weights():
+            largest, num = float(piece.max(initial=largest)), num + len(piece)
+        # Sums are of integers: those of floats depend on how a machine adds them up.
+        for piece in weights() if largest else ():
+            total += int(np.ceil(piece / largest * 2**31).astype(np.int64).sum())
+        return cls(largest, total / 2**31, num)
+
+    def ticks(self, weight: np.ndarray) -> np.ndarray:
+        """int64 [T] of some of the weights; one above 0 gets at least one tick."""
+        if not self.largest:
+            return np.zeros(len(weight), dtype=np.int64)
+        share = weight / self.largest
+        ticks = np.floor(share * ((TICKS - 2 * self.num) / self.total)).astype(np.int64)
+        return np.maximum(ticks, weight > 0)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rankdistill.arrays import mapped
 from rankdistill.catalogue.ann import ExactSearch, build_index, faiss_package
 from rankdistill.catalogue.nearest import Excluded, Metric, Vectors, norms
 from rankdistill.log.vectors import Vectors as VectorRows
@@ -27,9 +28,9 @@ class Side:
 
     def __init__(self, folder: Path, name: str) -> None:
         # Read by every task: mapped, never loaded.
-        self.key = np.load(folder / f"{name}.key.npy", mmap_mode="r")
-        value = np.load(folder / f"{name}.value.npy", mmap_mode="r")
-        self.vectors = Vectors(value, np.load(folder / f"{name}.norm.npy", mmap_mode="r"))
+        self.key = mapped(folder / f"{name}.key.npy")
+        value, norm = (mapped(folder / f"{name}.{part}.npy") for part in ("value", "norm"))
+        self.vectors = Vectors(value, norm)
         with pa.ipc.open_file(pa.memory_map(str(folder / f"{name}.id.arrow"))) as reader:
             self.id = reader.get_batch(0).column(0)
 
@@ -77,7 +78,7 @@ class Shelf:
 
     def _pairs(self, name: str) -> Excluded:
         parts = (self._folder / f"{name}.{part}.npy" for part in ("offsets", "item"))
-        return Excluded(*(np.load(part, mmap_mode="r") for part in parts))
+        return Excluded(*map(mapped, parts))
 
     @property
     def index(self) -> Any:

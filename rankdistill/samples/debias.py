@@ -96,7 +96,7 @@ def expected_copies(
     """
     key = xxh64(lists.candidates.column("item_id").take(items))
     found, count = catalogue.find(key), np.zeros(len(items))
-    total = catalogue.counts[options.count_of].sum()
+    total = catalogue.totals[options.count_of]
     count[found >= 0] = catalogue.counts[options.count_of][found[found >= 0]]
     wanted = np.full(len(items), float(options.most))
     ratio = options.t * total / count[count > 0]

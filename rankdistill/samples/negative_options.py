@@ -5,14 +5,13 @@ What works for which student and which log is said here; `negatives` is the kern
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
-from rankdistill.catalogue.items import Catalogue
-from rankdistill.catalogue.law import Law, popularity, uniform
+from rankdistill.catalogue.axis import Popularity, Uniform, Weighing
 from rankdistill.catalogue.options import Window
 from rankdistill.config import Options
 from rankdistill.samples.facts import LogFacts, Student, allows_exposed
@@ -266,20 +265,18 @@ REFUSE: dict[str, Callable[[NegativesOptions, LogFacts], list[str]]] = {
 }
 
 
-def _popular_law(options: NegativesOptions, catalogue: Catalogue, seed: int) -> Law:
+def _popularity(options: NegativesOptions) -> Popularity:
     chosen = options.popular
     assert chosen.count_of is not None, "resolve with for_log first"
-    return popularity(catalogue, seed, count_of=chosen.count_of, alpha=chosen.alpha, c=chosen.c)
+    return Popularity(chosen.count_of, chosen.alpha, chosen.c)
 
 
-LAWS: dict[str, Callable[[NegativesOptions, Catalogue, int], Law]] = {
-    "popular": _popular_law,
-    "uniform": lambda options, catalogue, seed: uniform(catalogue, seed),
+WEIGHINGS: dict[str, Callable[[NegativesOptions], Weighing]] = {
+    "popular": _popularity,
+    "uniform": lambda options: Uniform(),
 }
 
 
-def laws(options: NegativesOptions, catalogue: Catalogue, seed: int) -> Mapping[str, Any]:
-    """{source: its law} of the catalogue's sources that the options use; made once per day."""
-    return {
-        name: LAWS[name](options, catalogue, seed) for name in CATALOGUE if name in options.sources
-    }
+def weighings(options: NegativesOptions) -> dict[str, Weighing]:
+    """{source: its law, to be made} of the catalogue's sources that the options use."""
+    return {name: WEIGHINGS[name](options) for name in CATALOGUE if name in options.sources}

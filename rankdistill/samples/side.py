@@ -35,7 +35,7 @@ class Mined:
 
 @dataclass(frozen=True)
 class Side:
-    """laws: by source, made once for a catalogue (`negative_options.laws`). history, future: what
+    """laws: by source, made once for a catalogue (`axis.put_laws`). history, future: what
     the user responded to within the window before and after each request."""
 
     catalogue: Catalogue | None = None

@@ -1,7 +1,8 @@
 """gc: old builds are forgotten, and files that no build names any more are removed.
 
-Only files under a prefix that we recorded (<table>/<build_id>/dt=*/*.parquet), and only where
-that build is over; and rows of `builds` that are forgotten. Nothing else, ever.
+Only files under a prefix that we recorded (<table>/<build_id>/dt=*/*, of the ENDINGS of parts and
+arrays), and only where that build is over; and rows of `builds` that are forgotten. Nothing else,
+ever.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+from rankdistill import arrays, buckets
 from rankdistill.store import builds, delta, staging
 from rankdistill.store.builds import Build
 from rankdistill.store.delta import ConflictError
 from rankdistill.store.publish import align_heads, named_by
+
+ENDINGS = (".parquet", arrays.ENDING, buckets.ENDING)
 
 
 def gc(root: Path, *, retention_hours: float, keep_builds: int, dry_run: bool) -> list[str]:
@@ -90,7 +94,7 @@ def _parts_under(root: Path, build_id: str) -> set[Path]:
                 found |= {
                     Path(file.path).relative_to(root)
                     for file in os.scandir(folder)
-                    if file.name.endswith(".parquet") and file.is_file(follow_symlinks=False)
+                    if file.name.endswith(ENDINGS) and file.is_file(follow_symlinks=False)
                 }
     return found
 

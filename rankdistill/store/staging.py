@@ -22,7 +22,7 @@ from uuid import uuid4
 from rankdistill.store.builds import TABLE as BUILDS
 from rankdistill.store.builds import Build
 from rankdistill.store.files import FILE_MODE, make_dirs, sync
-from rankdistill.store.parts import Part
+from rankdistill.store.parts import Part, escape
 
 FOLDER = "_staging"
 MARKER = "rankdistill"  # the file that says that a folder without builds is ours
@@ -89,9 +89,25 @@ def begin(root: Path, base: Build | None, heads: Mapping[str, int]) -> Staging:
     return Staging(build_id, root, base, heads, lock)
 
 
+def new_folder(root: Path, table: str, build_id: str, dt: str) -> Path:
+    """A folder for what the tasks of a build share of a day; `gc` finds what is left in it."""
+    inside = f"{table}/{build_id}/dt={escape(dt)}"
+    make_dirs(root, inside)
+    return root / inside
+
+
+def remove_folder(root: Path, folder: Path) -> None:
+    """Remove the files in a folder of a build under way, and the folders that held nothing else."""
+    _remove(root, folder.iterdir())
+
+
 def remove_parts(root: Path, parts: Iterable[Part]) -> None:
     """Remove parts of a build under way, and the folders that held nothing else."""
-    for path in [root / part.table / part.path for part in parts]:
+    _remove(root, (root / part.table / part.path for part in parts))
+
+
+def _remove(root: Path, files: Iterable[Path]) -> None:
+    for path in list(files):
         path.unlink(missing_ok=True)
         for folder in (path.parent, path.parent.parent, root / path.relative_to(root).parts[0]):
             with contextlib.suppress(OSError):  # not empty

@@ -8,9 +8,10 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankdistill.catalogue.history import History, responses_table
+from rankdistill.catalogue.history import responses_table
 from rankdistill.hashing import xxh64
 from tests.builders import make_lists
+from tests.side_kit import make_history
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 WINDOW = timedelta(minutes=3)
@@ -39,7 +40,7 @@ def test_the_items_of_a_window_are_those_of_a_scan(responses, requests):
         {"request_id": n, "item_id": 1, "user_id": user, "request_time": at(minute)}
         for n, (user, minute) in enumerate(requests)
     ]
-    lists, history = make_lists(rows), History.make(table(responses))
+    lists, history = make_lists(rows), make_history(table(responses))
     for found, is_within in (
         (history.before(lists, WINDOW), lambda gap: -3 <= gap < 0),
         (history.after(lists, WINDOW), lambda gap: 0 < gap <= 3),

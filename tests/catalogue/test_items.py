@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from rankdistill.catalogue import items as items_page
 from rankdistill.catalogue.guide import Guide
-from rankdistill.catalogue.items import Catalogue
 from rankdistill.errors import InputError
 from rankdistill.hashing import xxh64
+from tests.side_kit import make_catalogue
 
 ROWS = st.lists(st.tuples(st.integers(-5, 40), st.integers(0, 9), st.integers(0, 9)), max_size=60)
 
@@ -22,7 +22,7 @@ def test_rows_of_one_item_add_up_and_stand_by_key(rows, kind):
     counts = {
         name: np.array([row[i] for row in rows], np.int64) for i, name in ((1, "a"), (2, "b"))
     }
-    made = Catalogue.make(ids.cast(kind), counts)
+    made = make_catalogue(ids.cast(kind), counts)
 
     expected = {}
     for item, a, b in rows:
@@ -37,7 +37,7 @@ def test_rows_of_one_item_add_up_and_stand_by_key(rows, kind):
 
 @given(st.sets(st.text(max_size=5), max_size=40), st.sets(st.text(max_size=5), max_size=10))
 def test_items_are_found_by_key_and_others_are_not(known, asked):
-    made = Catalogue.make(pa.array(sorted(known), pa.string()), {})
+    made = make_catalogue(pa.array(sorted(known), pa.string()), {})
     names = made.item_id.to_pylist()
     asked = sorted(asked | known)
     found = made.find(xxh64(pa.array(asked, pa.string())))
@@ -47,7 +47,7 @@ def test_items_are_found_by_key_and_others_are_not(known, asked):
 def test_two_ids_of_one_key_are_told(monkeypatch):
     monkeypatch.setattr(items_page, "xxh64", lambda ids: np.array([7, 3, 7, 3], dtype=np.uint64))
     with pytest.raises(InputError, match="E0314") as told:
-        Catalogue.make(pa.array(["b", "x", "a", "x"]), {})
+        make_catalogue(pa.array(["b", "x", "a", "x"]), {})
     assert told.value.found == "'a' and 'b'"
 
 

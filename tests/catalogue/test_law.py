@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankdistill.catalogue import law as law_page
-from rankdistill.catalogue.items import Catalogue
-from rankdistill.catalogue.law import MAX_DRAW, Law, draw, popularity, uniform
-from rankdistill.catalogue.ticks import TICKS, in_ticks, power
+from rankdistill.catalogue.law import MAX_DRAW, Law, draw
+from rankdistill.catalogue.ticks import TICKS, Scale, power
 from rankdistill.hashing import mix, name_key
 from rankdistill.samples.lots import Lots
+from tests.side_kit import make_catalogue, popularity, uniform
 
 COUNTS = st.sampled_from([0, 0, 1, 2, 3, 50, 10**4, 10**12])
 IDS = st.one_of(
@@ -25,7 +25,7 @@ IDS = st.one_of(
 
 
 def catalogue(ids, counts, kind=None):
-    return Catalogue.make(pa.array(ids, kind), {"exposed": np.array(counts, dtype=np.int64)})
+    return make_catalogue(pa.array(ids, kind), {"exposed": np.array(counts, dtype=np.int64)})
 
 
 def lots(num_requests, seed=5):
@@ -198,14 +198,16 @@ def test_power_of_zero():
 
 @given(st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=20), st.randoms())
 def test_ticks_are_the_weights_in_any_order_and_just_fill_the_axis(weight, random):
-    ticks = in_ticks(np.array(weight))
+    pieces = [np.array(weight[:3]), np.array(weight[3:])]
+    ticks = Scale.of(lambda: pieces).ticks(np.array(weight))
     assert TICKS * (1 - 2**-20) < int(ticks.sum()) <= TICKS
     share = [Fraction(w) / sum(map(Fraction, weight)) for w in weight]
     assert all(
         abs(int(t) - s * TICKS) <= s * TICKS * 2**-20 + 1 for t, s in zip(ticks, share, strict=True)
     )
     order = random.sample(range(len(weight)), len(weight))
-    assert (in_ticks(np.array(weight)[order]) == ticks[order]).all()
+    again = np.array(weight)[order]
+    assert (Scale.of(lambda: [again]).ticks(again) == ticks[order]).all()
 
 
 @pytest.mark.parametrize("name", LAWS)

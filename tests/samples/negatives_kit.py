@@ -22,8 +22,9 @@ from rankdistill.catalogue.history import Keys
 from rankdistill.catalogue.items import Catalogue
 from rankdistill.hashing import xxh64
 from rankdistill.lists.batch import Lists
-from rankdistill.samples.negative_options import NegativesOptions, laws
+from rankdistill.samples.negative_options import NegativesOptions
 from rankdistill.samples.side import Mined, Side
+from tests import side_kit
 from tests.builders import make_lists
 from tests.samples.logs import by_request, request_rows
 
@@ -53,7 +54,7 @@ class World:
         catalogue = make_catalogue(self.clicks, self.id_type)
         return Side(
             catalogue,
-            laws(options, catalogue, seed),
+            side_kit.make_laws(catalogue, seed, options),
             make_keys([self.history.get(r, []) for r in requests], self.id_type),
             make_keys([self.future.get(r, []) for r in requests], self.id_type),
             make_mined([self.mined.get(r, []) for r in requests], self.id_type),
@@ -67,7 +68,9 @@ class World:
 
 def make_catalogue(clicks: Mapping[Any, int], id_type: pa.DataType) -> Catalogue:
     items = pa.array(list(clicks), type=id_type)
-    return Catalogue.make(items, {"click": np.array(list(clicks.values()), dtype=np.int64)})
+    return side_kit.make_catalogue(
+        items, {"click": np.array(list(clicks.values()), dtype=np.int64)}
+    )
 
 
 def make_keys(items: list[list], id_type: pa.DataType) -> Keys:

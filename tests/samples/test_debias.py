@@ -8,17 +8,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rankdistill.catalogue.items import Catalogue
 from rankdistill.samples.catalogue import SAMPLERS
 from rankdistill.samples.debias import DebiasOptions
 from rankdistill.samples.pairwise import PairwiseOptions
 from rankdistill.samples.pointwise import PointwiseOptions
 from rankdistill.samples.side import Side
 from tests.builders import FACTS, make_lists, ranked_list
+from tests.side_kit import make_catalogue
 
 # Item n was a positive COUNTS[n] times; 4 never.
 COUNTS = {1: 900, 2: 90, 3: 10}
-SIDE = Side(Catalogue.make(pa.array(list(COUNTS)), {"positive": np.array(list(COUNTS.values()))}))
+SIDE = Side(make_catalogue(pa.array(list(COUNTS)), {"positive": np.array(list(COUNTS.values()))}))
 T = 0.02
 LISTS = make_lists(ranked_list("r", [9.0, 8.0, 7.0, 6.0, 5.0, 4.0]))
 OPTIONS = {"pointwise": PointwiseOptions, "pairwise": PairwiseOptions}

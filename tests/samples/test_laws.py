@@ -7,14 +7,14 @@ import pyarrow as pa
 import pytest
 
 from rankdistill.catalogue.history import Keys
-from rankdistill.catalogue.items import Catalogue
 from rankdistill.contract import arrow_schema, table_contract
 from rankdistill.samples.catalogue import SAMPLERS
 from rankdistill.samples.facts import SOURCES
-from rankdistill.samples.negative_options import NegativesOptions, laws
+from rankdistill.samples.negative_options import NegativesOptions
 from rankdistill.samples.side import Side
 from tests.builders import FACTS, make_lists, ranked_list
 from tests.samples.logs import many_requests
+from tests.side_kit import make_catalogue, make_laws
 
 GRADES = [
     {"kind": "rank_bucket"},
@@ -69,9 +69,9 @@ def side_of(lists, options, seed):
     """Items 0 to 199, counted alike, and no history."""
     if not options.needs:
         return Side()
-    catalogue = Catalogue.make(pa.array(range(200)), {"click": np.arange(200)})
+    catalogue = make_catalogue(pa.array(range(200)), {"click": np.arange(200)})
     nobody = Keys(np.zeros(lists.num_requests + 1, np.int64), np.zeros(0, np.uint64))
-    drawn = laws(options, catalogue, seed) if isinstance(options, NegativesOptions) else {}
+    drawn = make_laws(catalogue, seed, options) if isinstance(options, NegativesOptions) else {}
     return Side(catalogue, drawn, history=nobody)
 
 
