@@ -30,6 +30,7 @@ from rankdistill.samples.side import Side
 from tests.builders import FACTS, make_lists
 from tests.samples.logs import by_request, request_rows
 from tests.samples.negatives_kit import World
+from tests.side_kit import make_history
 
 DT = "2026-11-02"
 START = datetime(2026, 11, 2, tzinfo=UTC)
@@ -57,12 +58,9 @@ class Scene:
         return by_request(self.rows)
 
     def history(self) -> History:
-        columns = ("user_id", "request_time", "item_id")
-        if not self.events:
-            return History.none()
-        return History.make(
-            pa.table(dict(zip(columns, map(list, zip(*self.events, strict=True)), strict=True)))
-        )
+        names, rows = ("user_id", "request_time", "item_id"), self.events or [("u", START, 0)]
+        columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+        return make_history(pa.table(columns).slice(0, len(self.events)))
 
 
 def scene(seed: int = 1, num_requests: int = 60, kind: type = int) -> Scene:
