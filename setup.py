@@ -1,4 +1,4 @@
-"""Packaging. schemas/ and conf/ lie at the top of the repository and ship inside the package."""
+"""Packaging. schemas/, conf/ and docs/measures/ lie outside the package and ship inside it."""
 
 from pathlib import Path
 
@@ -19,12 +19,19 @@ setup(
         *find_packages(include=["rankdistill", "rankdistill.*"]),
         "rankdistill.schemas",
         "rankdistill.conf",
+        "rankdistill.docs.measures",
     ],
-    package_dir={"rankdistill.schemas": "schemas", "rankdistill.conf": "conf"},
+    package_dir={
+        "rankdistill.schemas": "schemas",
+        "rankdistill.conf": "conf",
+        "rankdistill.docs.measures": "docs/measures",
+    },
     package_data={
         "rankdistill": ["py.typed"],
         "rankdistill.schemas": ["*.json"],
         "rankdistill.conf": ["*.yaml"],
+        "rankdistill.docs.measures": ["*.md"],
+        "rankdistill.quality.report": ["page.css", "page.html.j2"],
     },
     install_requires=[
         "numpy>=1.26",
@@ -35,6 +42,9 @@ setup(
         "pyyaml>=6",
         "typer>=0.12",
         "rich>=13",
+        "jinja2>=3.1",
+        "markdown-it-py>=3",
+        "matplotlib>=3.9",
         "tzdata",
     ],
     extras_require={

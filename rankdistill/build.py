@@ -48,6 +48,7 @@ from rankdistill.store.builds import Build, BuildInfo, DayFacts
 from rankdistill.store.dataset import DataSet, Staging
 from rankdistill.store.parts import Part
 from rankdistill.store.staging import remove_parts
+from rankdistill.verdict import keep_beside
 from rankdistill.windows import beginnings, empty_catalogues, refuse_short
 
 Notify = Callable[..., None]
@@ -191,6 +192,7 @@ def _publish(
         warnings += pass_gates(measured, prepared.settings.quality, data_set, staging)
     notify("publishing", parts=len(made))
     published = data_set.publish(staging, made, recipe.schemas, days, info)
+    warnings += keep_beside(data_set, published, prepared.settings.quality.chosen_gates())
     by_dt = {dt: dict(counts) for dt, counts in tally.by_dt.items()}
     tables = tuple(table_facts(prepared.features))
     return BuildResult(

@@ -54,6 +54,7 @@ CODES = {
     "E0404": "A package is missing or its version does not fit.",
     "E0501": "Training stopped because the loss is not finite.",
     "E0601": "The metrics are missing, damaged or of an unknown schema version.",
-    "E0602": "A quality gate failed, and nothing was published; see quality.fail_on.",
+    "E0602": "A quality gate failed: a build published nothing, or `check` says so; see"
+    " quality.fail_on.",
     "E0603": "Too few clean days for a baseline.",
 }

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 SAMPLE_TABLES = ("pointwise", "pairwise", "listwise", "negatives")
-TABLES = ("lists", *SAMPLE_TABLES, "items", "responses", "rejects")
+TABLES = ("lists", *SAMPLE_TABLES, "items", "responses", "rejects", "metrics")
 
 TYPES = {
     "string": pa.string(),

@@ -14,7 +14,16 @@ import pytest
 from rankdistill.contract import TABLES
 
 ROOT = Path(__file__).parent.parent
-SHIPPED = ("conf", "jobs", "rankdistill", "schemas", "setup.py", "pyproject.toml", "README.md")
+SHIPPED = (
+    "conf",
+    "docs",
+    "jobs",
+    "rankdistill",
+    "schemas",
+    "setup.py",
+    "pyproject.toml",
+    "README.md",
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +65,9 @@ def test_the_wheel_holds_every_module_schema_and_config_and_nothing_else_of_ours
     inside = set(zipfile.ZipFile(wheel).namelist())
     expected = {f"rankdistill/schemas/{path.name}" for path in (ROOT / "schemas").glob("*.json")}
     expected |= {f"rankdistill/conf/{path.name}" for path in (ROOT / "conf").glob("*.yaml")}
+    texts = (ROOT / "docs" / "measures").glob("*.md")
+    expected |= {f"rankdistill/docs/measures/{path.name}" for path in texts}
+    expected |= {f"rankdistill/quality/report/{name}" for name in ("page.css", "page.html.j2")}
     code = (ROOT / "rankdistill").rglob("*.py")
     expected |= {str(path.relative_to(ROOT)) for path in code}
     expected.add("rankdistill/py.typed")

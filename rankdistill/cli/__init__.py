@@ -7,13 +7,14 @@ from typing import Annotated, Any
 import typer
 
 from rankdistill import __version__
-from rankdistill.cli import aid, handover, log, versions
+from rankdistill.cli import aid, handover, log, quality, versions
 from rankdistill.cli.options import command
 from rankdistill.verbs import leave_threads_to_us
 
 # In the order of --help; a function's name, with dashes, is its verb.
 VERBS = (
     *(log.simulate, log.validate, log.plan, log.build, log.preview),
+    *(quality.report, quality.check),
     *(handover.files, handover.export_samples, handover.mine_negatives),
     *(versions.versions, versions.rollback, versions.gc, versions.verify),
     *(aid.doctor, aid.explain, aid.demo),

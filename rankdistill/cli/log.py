@@ -10,12 +10,14 @@ from rankdistill.cli.options import (
     Config,
     Dt,
     EngineName,
+    FailOn,
     First,
     Input,
     Last,
     MaybeConfig,
     Output,
     Set,
+    failing,
 )
 from rankdistill.verbs import Run
 
@@ -71,11 +73,13 @@ def build(
     first: First = None,
     last: Last = None,
     force: Annotated[bool, typer.Option("--force", help="build even what is up to date")] = False,
+    fail_on: FailOn = None,
 ) -> None:
     """Build ranked lists and samples from the log and publish them as one version."""
     from rankdistill import actions
 
-    chosen = actions.settings(config, set_, engine, output, path)
+    overrides = [*(set_ or []), *failing(fail_on)]
+    chosen = actions.settings(config, overrides, engine, output, path)
     actions.build(run, chosen, dt, first, last, force)
 
 

@@ -25,6 +25,27 @@ Output = Annotated[str | None, typer.Option("--output", help="instead of the con
 Input = Annotated[list[str] | None, typer.Option("--path", help="instead of the config's log.path")]
 
 
+def _one_of_these(fail_on: str | None) -> str | None:
+    if fail_on not in (None, "fail", "warn", "never"):
+        raise typer.BadParameter(f'"{fail_on}"; known are fail, warn, never')
+    return fail_on
+
+
+FailOn = Annotated[
+    str | None,
+    typer.Option(
+        "--fail-on",
+        callback=_one_of_these,
+        help="verdict from which on it is a failure: fail, warn or never; default: the config's",
+    ),
+]
+
+
+def failing(fail_on: str | None) -> list[str]:
+    """--fail-on as a --set."""
+    return [] if fail_on is None else [f"quality.fail_on={fail_on}"]
+
+
 def command(
     act: Callable[..., int | None], first: Callable[[], None] | None = None
 ) -> Callable[..., None]:

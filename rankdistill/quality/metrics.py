@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import pyarrow as pa
-
+from rankdistill.contract import arrow_schema
 from rankdistill.errors import InputError
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.judged import SEVERITY, Judged, judged
@@ -23,13 +22,7 @@ from rankdistill.quality.state import ALL, Remembered, State, States
 
 SCHEMA_VERSION = 1
 TABLE = "metrics"
-SCHEMA = pa.schema(
-    [
-        pa.field("measure", pa.string(), nullable=False),
-        pa.field("state", pa.string(), nullable=False),
-        pa.field("dt", pa.string(), nullable=False),
-    ]
-)
+SCHEMA = arrow_schema(TABLE, {})
 PAST_DAYS = 70  # ten of each weekday
 BASELINE_DAYS = 7
 COUNTS, DOOR, FACTS = "counts", "door", "facts"  # rows of the table that are no measure's
@@ -229,34 +222,3 @@ def _rounded(value: float | None) -> float | None:
 def as_text(document: Mapping[str, Any]) -> str:
     """metrics.json: equal documents have equal text."""
     return json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
-
-
-def read_metrics(text: str, place: str) -> dict[str, Any]:
-    """The document of a metrics.json. InputError E0601 where it is damaged or of another
-    version: never an empty report that looks good."""
-    try:
-        found = json.loads(text)
-        version = found["schema_version"]
-        complete = version != SCHEMA_VERSION or (
-            isinstance(found["measures"], list)
-            and {"verdict", "days", "facts", "counts", "door"} <= set(found)
-            and all(
-                {"id", "value", "n", "verdict", "threshold"} <= set(m) for m in found["measures"]
-            )
-        )
-    except (KeyError, TypeError, ValueError) as fault:
-        raise _damaged(place, f"{type(fault).__name__}: {fault}") from fault
-    if version != SCHEMA_VERSION:
-        raise _damaged(place, f"schema_version {version}, and this version knows {SCHEMA_VERSION}")
-    if not complete or not found["measures"]:
-        raise _damaged(place, "parts of it are missing")
-    return found
-
-
-def _damaged(place: str, found: str) -> InputError:
-    return InputError(
-        "E0601",
-        f"{place} is not a metrics.json that can be read",
-        found=found,
-        help="rankdistill check --data DIR --recompute makes it anew from the tables",
-    )

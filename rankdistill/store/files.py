@@ -103,3 +103,18 @@ def sha256(path: Path) -> str:
     """The digest of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Have `path` hold `text`, whole or not at all; a symbolic link there is replaced, not
+    followed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    file = HashedFile(temporary)
+    try:
+        file.write(text.encode("utf-8", "backslashreplace"))
+        file.close()
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,60 @@
+"""A data set judged: its report for people, its verdict for CI."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rankdistill.cli.options import Data, Dt, FailOn, Number, Set, failing
+from rankdistill.verbs import Run
+
+Gates = Annotated[
+    str | None,
+    typer.Option("--config", "-c", help="the YAML file: its gates, and its output without --data"),
+]
+Metrics = Annotated[
+    str | None, typer.Option("--metrics", help="a metrics.json, instead of a data set")
+]
+
+
+def report(
+    run: Run,
+    out: Annotated[str, typer.Option("--out", help="the folder to write to")],
+    config: Gates = None,
+    data: Data = None,
+    build: Number = None,
+    dt: Dt = None,
+    metrics: Metrics = None,
+    redact_ids: Annotated[
+        bool, typer.Option("--redact-ids", help="show salted hashes in place of ids")
+    ] = False,
+    set_: Set = None,
+) -> None:
+    """Write the quality report: one page of HTML that needs no network, Markdown and JSON."""
+    from rankdistill import reporting
+
+    asked = reporting.Asked(config, tuple(set_ or ()), data, build, tuple(dt or ()), metrics)
+    reporting.report(run, asked, out, redact_ids)
+
+
+def check(
+    run: Run,
+    config: Gates = None,
+    data: Data = None,
+    build: Number = None,
+    dt: Dt = None,
+    metrics: Metrics = None,
+    fail_on: FailOn = None,
+    junit: Annotated[str | None, typer.Option("--junit", help="write JUnit XML here")] = None,
+    summary: Annotated[
+        str | None, typer.Option("--summary", help="append Markdown here, for GitHub's summary")
+    ] = None,
+    set_: Set = None,
+) -> None:
+    """Judge what a build measured; exit code 1 where a gate fails."""
+    from rankdistill import reporting
+
+    chosen = (*(set_ or ()), *failing(fail_on))
+    asked = reporting.Asked(config, chosen, data, build, tuple(dt or ()), metrics)
+    reporting.check(run, asked, junit, summary)

@@ -1,0 +1,1 @@
+"""The quality report: one page of HTML, Markdown and JSON, made of metrics.json alone."""

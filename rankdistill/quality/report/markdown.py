@@ -1,0 +1,89 @@
+"""The report as Markdown, short enough for a step summary of a CI run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rankdistill.quality import words
+from rankdistill.quality.cookbook import to_do
+from rankdistill.quality.report.sections import funnel
+
+MAX_CELL = 160
+# What Markdown or GitHub make something of, a link or a mention among it; where a backslash is
+# not heard it is an entity.
+MARKUP = re.compile(r"://|\bwww\.|[\\`*_{}\[\]()#+!|~$^=&<>@]|^\s*-|^\s*\d+[.)]", re.IGNORECASE)
+ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "://": "&#58;//"}
+MARKS = {"ok": "good", "warn": "**warns**", "fail": "**FAILS**"}
+
+
+def escaped(text: object, limit: int = MAX_CELL) -> str:
+    """`text` as one line of Markdown that shows it and does nothing else."""
+    return MARKUP.sub(_as_text, words.plain(text, limit))
+
+
+def _as_text(found: re.Match[str]) -> str:
+    mark = found[0]
+    if mark[-1] in ".)" and len(mark) > 1:  # www. and 1.
+        return f"{mark[:-1]}&#{ord(mark[-1])};"
+    return ENTITIES.get(mark) or f"{mark[:-1]}\\{mark[-1]}"
+
+
+def markdown(document: Mapping[str, Any], title: str) -> str:
+    """The verdict, what to look at first, all measures, and what came of the rows."""
+    days = escaped(words.span(document["days"]))
+    sentence = escaped(words.sentence(document), 1000)
+    lines = [f"# Sample quality of {escaped(title)}, {days}", "", f"**{sentence}**", ""]
+    if bad := words.bad(document):
+        lines += ["## What to look at first", ""]
+        for measure in bad:
+            lines += [*_alarm(measure), ""]
+    lines += ["## Measures", "", *_measures(document), *_silent(document), ""]
+    rows = funnel(document)
+    pairs = zip(rows["labels"], rows["counts"], strict=True)
+    told = [(escaped(label), words.number(number)) for label, number in pairs]
+    return "\n".join([*lines, "## From log to samples", "", *_table(("", "number"), told), ""])
+
+
+def _alarm(measure: Mapping[str, Any]) -> Iterator[str]:
+    yield f"### {escaped(measure['id'])} {escaped(measure['name'])} {MARKS[measure['verdict']]}"
+    yield ""
+    for reason in words.reasons(measure):
+        yield f"- {escaped(reason, 400)}"
+    if text := to_do(measure["id"]):
+        yield from ("", "<details><summary>What to do</summary>", "", text, "", "</details>")
+
+
+def _measures(document: Mapping[str, Any]) -> Iterator[str]:
+    rows = [
+        (
+            f"{escaped(m['id'])} {escaped(m['name'])}",
+            MARKS[m["verdict"]],
+            words.value_of(m, m["value"]),
+            escaped(m["what"]),
+            words.number(m["n"]),
+        )
+        for m in document["measures"]
+        if m["verdict"] != "not applicable"
+    ]
+    if rows:
+        yield from _table(("measure", "verdict", "value", "of what", "n"), rows)
+
+
+def _silent(document: Mapping[str, Any]) -> Iterator[str]:
+    silent = [m for m in document["measures"] if m["verdict"] == "not applicable"]
+    if silent:
+        told = f"{len(silent)} {'does' if len(silent) == 1 else 'do'} not apply"
+        yield from ("", f"<details><summary>{told}</summary>", "")
+        for m in silent:
+            yield f"- {escaped(m['id'])} {escaped(m['name'])}: {escaped(m['why'])}"
+        yield from ("", "</details>")
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Cells are escaped already."""
+    yield f"| {' | '.join(header)} |"
+    yield f"|{'---|' * len(header)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"

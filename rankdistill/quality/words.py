@@ -1,0 +1,143 @@
+"""Values, gates and verdicts of metrics.json in words: the same in the page, Markdown and JUnit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+MAX_ID = 200  # characters of an id or a value that came from the log
+BAD = ("fail", "warn")
+
+
+def plain(text: object, limit: int = MAX_ID) -> str:
+    """One line of `text`: no control or format characters, cut at `limit`."""
+    cut = str(text)[: limit + 1]
+    clean = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in cut)
+    return clean if len(clean) <= limit else clean[:limit] + "..."
+
+
+def anchor(name: str) -> str:
+    """The id of a measure as a place in the page to lead to."""
+    return "m-" + "".join(c for c in name if c.isascii() and c.isalnum())[:20]
+
+
+def number(value: float | None) -> str:
+    """ "12,345", "0.0312", "-"."""
+    if value is None:
+        return "-"
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.4g}" if 1e-4 <= abs(value) < 1e4 else f"{value:.3g}"
+
+
+def percent(share: float | None) -> str:
+    """ "3.12%", "-"."""
+    if share is None:
+        return "-"
+    return f"{100 * share:.3g}%" if abs(share) < 10 else f"{100 * share:,.0f}%"
+
+
+def share_text(share: float) -> str:
+    """A share in a column of shares: one decimal each, so that they can be compared."""
+    return "<0.1%" if 0 < share < 0.0005 else f"{100 * share:.1f}%"
+
+
+def value_of(measure: Mapping[str, Any], value: float | None) -> str:
+    """A value of the measure in its unit."""
+    return percent(value) if measure["unit"] == "share" else number(value)
+
+
+def part_of(measure: Mapping[str, Any], part: str, value: Any) -> str:
+    """The value ("") or a part of a measure; parts have units of their own, and stay numbers."""
+    if isinstance(value, list | tuple):
+        return " to ".join(part_of(measure, part, edge) for edge in value)
+    return number(value) if part else value_of(measure, value)
+
+
+def part_name(part: str) -> str:
+    """ "share.tail" -> "share tail"."""
+    return plain(part.replace("_", " ").replace(".", " "))
+
+
+def gate_text(measure: Mapping[str, Any], part: str) -> str:
+    """ "warns above 5 %, fails above 30 %"; "" where there is no gate."""
+    gate = measure["threshold"].get(part)
+    if gate is None:
+        return ""
+    side = {"above": "above", "below": "at or below", "outside": "outside"}[gate["worse"]]
+    return ", ".join(
+        f"{verb} {side} {part_of(measure, part, gate[edge])}"
+        for verb, edge in (("warns", "warn"), ("fails", "fail"))
+        if gate[edge] is not None
+    )
+
+
+def reasons(measure: Mapping[str, Any]) -> list[str]:
+    """Why a measure warns or fails: what lies beyond which gate, and on which days."""
+    told = []
+    for part, verdict in measure["verdicts"].items():
+        if verdict in BAD:
+            value = measure["parts"].get(part) if part else measure["value"]
+            name = part_name(part) if part else plain(measure["what"])
+            told.append(f"{name}: {part_of(measure, part, value)} ({gate_text(measure, part)})")
+    days = [dt for dt, day in measure["days"].items() if day["verdict"] in BAD]
+    if days and (len(measure["days"]) > 1 or not told):
+        told.append(_on_days(days, len(measure["days"])))
+    return told
+
+
+def _on_days(days: Sequence[str], of: int) -> str:
+    if len(days) == of:
+        return f"on all {of} days"
+    shown = ", ".join(plain(dt, 40) for dt in days[:7])
+    more = f" and {len(days) - 7} more" if len(days) > 7 else ""
+    return f"on {len(days)} of {of} days: {shown}{more}"
+
+
+def sentence(document: Mapping[str, Any]) -> str:
+    """The verdict in one sentence."""
+    held = document["num_verdicts"]
+    named = {v: [plain(m["name"]) for m in document["measures"] if m["verdict"] == v] for v in BAD}
+    fails, warns = (_told(named[v], v) for v in BAD)
+    rest = f"{held['ok']} good, {held['not applicable']} not applicable"
+    if named["fail"]:
+        return f"Do not train on this yet: {fails}{' and ' + warns if warns else ''}; {rest}."
+    if named["warn"]:
+        return f"Look before you train: {warns}; {rest}."
+    if not held["ok"]:
+        return "Nothing could be judged: no measure applies to this log and config."
+    return f"Fit to train on: no measure fails or warns; {rest}."
+
+
+def _told(names: Sequence[str], verdict: str) -> str:
+    """ "2 measures fail (Teacher ties, Grade mix)"; "" of none."""
+    if not names:
+        return ""
+    shown = [*names[:3], *([f"{len(names) - 3} more"] if len(names) > 3 else [])]
+    verb = f"measure {verdict}s" if len(names) == 1 else f"measures {verdict}"
+    return f"{len(names)} {verb} ({', '.join(shown)})"
+
+
+def bad(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The measures that fail, then those that warn."""
+    return [m for verdict in BAD for m in document["measures"] if m["verdict"] == verdict]
+
+
+def span(days: Sequence[str]) -> str:
+    """ "2026-11-01 to 2026-11-07, 7 days"."""
+    first, last = plain(days[0], 40), plain(days[-1], 40)
+    return first if len(days) == 1 else f"{first} to {last}, {len(days)} days"
+
+
+def lines(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """A row per measure for a terminal table."""
+    for measure in document["measures"]:
+        note = measure["why"] if measure["verdict"] == "not applicable" else gate_text(measure, "")
+        told = "; ".join(reasons(measure)) if measure["verdict"] in BAD else note
+        yield {
+            "measure": f"{plain(measure['id'], 20)} {plain(measure['name'])}",
+            "verdict": measure["verdict"],
+            "value": value_of(measure, measure["value"]),
+            "n": measure["n"],
+            "why": plain(told),
+        }

@@ -1,0 +1,155 @@
+"""What `report` and `check` do: find the metrics, judge them, write pages and verdicts."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rankdistill.config import load
+from rankdistill.document import apply_overrides, read_document
+from rankdistill.errors import ConfigError, GateError, PlaceError
+from rankdistill.measuring import line, reaches
+from rankdistill.quality import words
+from rankdistill.quality.junit import junit as as_junit
+from rankdistill.quality.metrics import as_text
+from rankdistill.quality.options import QualityOptions
+from rankdistill.quality.text_table import text_table
+from rankdistill.settings import Settings, read_settings
+from rankdistill.store.dataset import DataSet
+from rankdistill.store.files import replace_text
+from rankdistill.verbs import Run
+from rankdistill.verdict import judged_build, read_file
+
+FILES = ("report.html", "report.md", "report.json")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Whose metrics: of a data set (at data, or at the config's output), its build and days; or
+    of a file. overrides: --set of the config, or of quality alone without one."""
+
+    config: str | None
+    overrides: tuple[str, ...]
+    data: str | None
+    build: int | None
+    dts: tuple[str, ...]
+    metrics: str | None
+
+    def __post_init__(self) -> None:
+        if self.metrics and (self.data or self.build is not None or self.dts):
+            raise ConfigError("E0105", "give --metrics, or --data with --build and --dt, not both")
+        if not (self.metrics or self.data or self.config):
+            raise ConfigError(
+                "E0105", "give --data, or --metrics, or --config (its output is meant)"
+            )
+
+
+@dataclass(frozen=True)
+class Found:
+    """document: the content of metrics.json, judged. title: what it is of."""
+
+    document: Mapping[str, Any]
+    title: str
+    options: QualityOptions
+
+
+def find(asked: Asked) -> Found:
+    """What was asked for. Raises InputError E0601 where it is missing or damaged."""
+    settings, options = _options(asked)
+    if asked.metrics:
+        return Found(read_file(asked.metrics), Path(asked.metrics).name, options)
+    data_set = DataSet.open(asked.data or (settings.output if settings else ""))
+    build = data_set.current() if asked.build is None else data_set.build(asked.build)
+    if build is None:
+        raise PlaceError(
+            "E0206", f"{data_set.root} has no build yet", help="rankdistill build --config FILE"
+        )
+    document = judged_build(data_set, build, options.chosen_gates(), asked.dts or None)
+    return Found(document, f"build {build.number} of {data_set.root.name}", options)
+
+
+def _options(asked: Asked) -> tuple[Settings | None, QualityOptions]:
+    if asked.config is not None:
+        settings = read_settings(asked.config, list(asked.overrides))
+        return settings, settings.quality
+    own = [override.removeprefix("quality.") for override in asked.overrides]
+    if own != list(asked.overrides) or not own:
+        return None, load(QualityOptions, apply_overrides(read_document("{}", "--set"), own))
+    raise ConfigError("E0108", "without --config only quality.* can be set", found=own[0])
+
+
+def report(run: Run, asked: Asked, out: str, redact_ids: bool) -> None:
+    from rankdistill.quality.report.markdown import markdown
+    from rankdistill.quality.report.page import page
+    from rankdistill.quality.report.redact import redacted
+
+    found = find(asked)
+    text = as_text(redacted(found.document) if redact_ids else found.document)
+    document = json.loads(text)  # in the order of the file, wherever it is from
+    folder = _folder(out)
+    texts = (page(document, found.title), markdown(document, found.title), text)
+    for name, text in zip(FILES, texts, strict=True):
+        _write(folder / name, text)
+    files = [str(Path(out) / name) for name in FILES]
+    told = words.sentence(document)
+    run.facts.update(verdict=document["verdict"], files=files)
+    run.show("\n".join([told, *files]), {"verdict": document["verdict"], "files": files})
+
+
+def _folder(out: str) -> Path:
+    folder = Path(out)
+    try:
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as fault:
+        raise _unwritable(out, fault) from fault
+    return folder
+
+
+def _write(place: Path, text: str) -> None:
+    try:
+        replace_text(place, text)
+    except OSError as fault:
+        raise _unwritable(str(place), fault) from fault
+
+
+def _unwritable(place: str, fault: OSError) -> PlaceError:
+    return PlaceError(
+        "E0202", f"{place} cannot be written", found=str(fault.strerror), help="name another place"
+    )
+
+
+def check(run: Run, asked: Asked, junit: str | None, summary: str | None) -> None:
+    found = find(asked)
+    document, fail_on = found.document, found.options.fail_on
+    if junit is not None:
+        _write(Path(junit), as_junit(document, fail_on))
+    if summary is not None:
+        from rankdistill.quality.report.markdown import markdown
+
+        _append(summary, markdown(document, found.title))
+    rows = list(words.lines(document))
+    run.facts.update(verdict=document["verdict"], num_verdicts=document["num_verdicts"])
+    told = f"{found.title}: {words.sentence(document)}"
+    run.show(f"{told}\n\n{text_table(rows)}", {"verdict": document["verdict"], "measures": rows})
+    if reaches(document["verdict"], fail_on):
+        bad = words.bad(document)
+        raise GateError(
+            "E0602",
+            f"{found.title}: a quality gate {'fails' if fail_on == 'fail' else 'warns or fails'}",
+            found="; ".join(line(measure) for measure in bad),
+            help=f"rankdistill report shows it; docs/measures says what to do about {bad[0]['id']}",
+        )
+
+
+def _append(place: str, text: str) -> None:
+    """GitHub's summary is one file for all steps of a job."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    try:
+        with os.fdopen(os.open(place, flags, 0o640), "a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as fault:
+        raise _unwritable(place, fault) from fault

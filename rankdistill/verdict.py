@@ -1,0 +1,121 @@
+"""The metrics of a data set's build, judged: for `check`, `report` and the metrics.json beside it.
+
+Between the store, which holds the table `metrics`, and `quality`, which reads and judges it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from rankdistill.errors import InputError, PlaceError, UserError
+from rankdistill.measuring import days_of
+from rankdistill.quality.measure import Gate
+from rankdistill.quality.metrics import TABLE, Day, as_text, metrics
+from rankdistill.quality.metrics_file import damaged, read_metrics
+from rankdistill.store.builds import Build
+from rankdistill.store.dataset import DataSet
+from rankdistill.store.files import replace_text, sha256
+
+FILE = "metrics.json"
+Gates = Mapping[str, Gate | None]
+# What states of another make meet when they are read: never a verdict.
+UNREADABLE = (
+    *(AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError),
+    *(ArithmeticError, RecursionError),
+)
+
+
+def judged_build(
+    data_set: DataSet, build: Build, gates: Gates, dts: Collection[str] | None = None
+) -> dict[str, Any]:
+    """The content of metrics.json for a build, or for some of its days.
+
+    Raises InputError E0601 where a day that is asked for has no metrics or they cannot be
+    read, PlaceError E0206 where there is no such day.
+    """
+    asked = _asked(data_set, build, dts)
+    days = _read(data_set, build)
+    if missing := [dt for dt in asked if dt not in days]:
+        raise InputError(
+            "E0601",
+            f"{len(missing)} of {len(asked)} days of build {build.number} of {data_set.root} "
+            "have no metrics",
+            found=", ".join(missing[:20]),
+            help="build them again (rankdistill build --force --dt ...) with quality.measure: "
+            "true, or name the days that have some with --dt",
+        )
+    return _judged(data_set, [days[dt] for dt in asked], list(days.values()), gates)
+
+
+def _asked(data_set: DataSet, build: Build, dts: Collection[str] | None) -> list[str]:
+    if unknown := sorted(set(dts or ()) - set(build.days)):
+        raise PlaceError(
+            "E0206",
+            f"build {build.number} of {data_set.root} has no dt {', '.join(unknown)}",
+            found=", ".join(sorted(build.days)[:20]) or "(none)",
+            help="name one of those",
+        )
+    if not build.days:
+        raise InputError(
+            "E0601", f"build {build.number} of {data_set.root} has no day", help="build a day"
+        )
+    return sorted(dts or build.days)
+
+
+def _read(data_set: DataSet, build: Build) -> dict[str, Day]:
+    try:
+        _refuse_changed(data_set, build)
+        return {day.dt: day for day in days_of(data_set, build)}
+    except (PlaceError, OSError, *UNREADABLE) as fault:  # a lost part, or a damaged one
+        raise InputError(
+            "E0601",
+            f"the table {TABLE} of build {build.number} of {data_set.root} cannot be read",
+            found=f"{type(fault).__name__}: {fault}",
+            help="rankdistill verify names what is damaged; build its days again with --force",
+        ) from fault
+
+
+def _refuse_changed(data_set: DataSet, build: Build) -> None:
+    """The parts are small: every byte is checked before a verdict rests on them."""
+    if TABLE not in build.tables:
+        return
+    for part in data_set.parts(TABLE, build):
+        if sha256(data_set.root / part.table / part.path) != part.sha256:
+            raise ValueError(f"{part.path} is not what was written")
+
+
+def _judged(data_set: DataSet, days: list[Day], known: list[Day], gates: Gates) -> dict[str, Any]:
+    first = min(day.dt for day in days)
+    try:
+        return metrics(days, gates, [day for day in known if day.dt < first])
+    except UNREADABLE as fault:
+        found = f"{type(fault).__name__}: {fault}"
+        raise damaged(f"the table {TABLE} of {data_set.root}", found) from fault
+
+
+def keep_beside(data_set: DataSet, build: Build, gates: Gates) -> list[str]:
+    """Write metrics.json of `build`, just published, beside it; warnings where it cannot be.
+
+    Of the days that have metrics; removed where none has. It is derived, so whatever is wrong
+    with it fails no build, and none is left rather than that of another build.
+    """
+    place = data_set.root / FILE
+    try:
+        place.unlink(missing_ok=True)
+        if TABLE in build.tables:
+            days = list(_read(data_set, build).values())
+            replace_text(place, as_text(_judged(data_set, days, days, gates)))
+    except (UserError, OSError, *UNREADABLE) as fault:
+        return [f"{FILE} is not written: {fault}"]
+    return []
+
+
+def read_file(path: str) -> dict[str, Any]:
+    """A metrics.json; InputError E0601 where there is none or it is damaged."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise damaged(path, f"{type(fault).__name__}: {fault}") from fault
+    return read_metrics(text, path)
