@@ -18,6 +18,7 @@ from rankdistill.explain import explained
 from rankdistill.log.days import Asked
 from rankdistill.log.simulate import SimulateOptions
 from rankdistill.log.simulate import simulate as simulate_log
+from rankdistill.quality.cookbook import cookbook
 from rankdistill.quality.text_table import text_table
 from rankdistill.request import differs, preview_request
 from rankdistill.settings import Settings, read_settings, settings_of
@@ -270,6 +271,9 @@ def doctor(run: Run) -> int:
 
 
 def explain(run: Run, code: str) -> None:
+    if page := cookbook().get(code.upper()):
+        run.show(page.rstrip(), {"code": code.upper(), "text": page})
+        return
     found = [{"code": name, "text": text} for name, text in explained(code).items()]
     facts = found[0] if len(found) == 1 else {"codes": found}
     run.show("\n".join(f"{each['code']}: {each['text']}" for each in found), facts)

@@ -26,10 +26,11 @@ TYPES = {
 
 
 def resource(folder: str, name: str) -> Traversable:
-    """A shipped file: packaged as rankdistill/<folder>, beside the package in a checkout."""
+    """A shipped file, or the folder where name is "": packaged as rankdistill/<folder>, beside
+    the package in a checkout."""
     package = resources.files("rankdistill")
-    packaged = package / folder / name
-    return packaged if packaged.is_file() else package / ".." / folder / name
+    packaged = package / folder / name if name else package / folder
+    return packaged if packaged.is_file() or packaged.is_dir() else package / ".." / folder / name
 
 
 @cache

@@ -93,12 +93,16 @@ def test_the_zip_for_py_files_is_imported_as_it_is_with_its_schemas(wheel, tmp_p
         "from rankdistill.contract import TABLES, resource, table_contract\n"
         "print(*[table_contract(table)['table'] for table in TABLES])\n"
         "print(resource('conf', 'demo.yaml').read_text()[:10])\n"
-        "print(resource('schemas', 'lists.json'))"
+        "print(resource('schemas', 'lists.json'))\n"
+        "from rankdistill.quality.cookbook import to_do\n"
+        "from rankdistill.quality.report.page import page\n"
+        "print(to_do('Q07')[:2], callable(page))"
     )
-    tables, conf, place = python(tmp_path, packages, "-c", code).splitlines()
+    tables, conf, place, told = python(tmp_path, packages, "-c", code).splitlines()
     assert tables.split() == list(TABLES)
     assert conf == "# The demo"
     assert str(packages) in place
+    assert told == "-  True"
     options = ["simulate", "--out", "sim", "--set=num_requests=3"]
     python(tmp_path, packages, "-m", "rankdistill", *options)
     job = [str(ROOT / "jobs" / "simulate_logs.py"), "--out", "sim", "--set=num_requests=3"]

@@ -18,9 +18,11 @@ def doctor(run: Run) -> int:
 
 def explain(
     run: Run,
-    code: Annotated[str, typer.Argument(help="an error code, a reason or a count")],
+    code: Annotated[
+        str, typer.Argument(help="an error code, a reason, a count, or a measure like Q07")
+    ],
 ) -> None:
-    """Say what an error code, a reject reason or a count of a build means."""
+    """Say what an error code, a reject reason, a count of a build or a measure means."""
     from rankdistill import actions
 
     actions.explain(run, code)

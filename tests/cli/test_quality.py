@@ -227,3 +227,8 @@ def test_the_job_is_the_verb(built):
         [*job, "--out", "page"], env=env, capture_output=True, text=True, check=True
     )
     assert "page/report.html" in done.stdout
+
+
+def test_explain_tells_a_measure_as_its_page_does():
+    assert run("explain", "q07").stdout.startswith("# Q07 ")
+    assert "## What to do" in run("explain", "Q07").stdout
