@@ -21,6 +21,13 @@ def anchor(name: str) -> str:
     return "m-" + "".join(c for c in name if c.isascii() and c.isalnum())[:20]
 
 
+def heading(measure: Mapping[str, Any]) -> str:
+    """ "Q07 Teacher ties"; the name alone where the id says no more."""
+    name = plain(measure["name"])
+    same = plain(measure["id"], 20).lower() == name.lower()
+    return name if same else f"{plain(measure['id'], 20)} {name}"
+
+
 def number(value: float | None) -> str:
     """ "12,345", "0.0312", "-"."""
     if value is None:

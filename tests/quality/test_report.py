@@ -327,6 +327,11 @@ def test_empty_ends_and_small_names_are_left_out_and_told():
     assert list(found.rows())[-1][-1] == words.share_text(29 / sum(range(30)))
 
 
+def test_a_funnel_s_shares_are_of_its_first_stage():
+    (found,) = bins_of({"funnel": histogram(["recalled", "ranked"], [200, 50], "candidates")})
+    assert list(found.rows()) == [["recalled", "200", "100.0%"], ["ranked", "50", "25.0%"]]
+
+
 def test_pairs_of_labels_are_a_grid():
     labels = [f"{a} / {b}" for a in ("1", "2-5") for b in ("1", "2-5", "6+")]
     (found,) = bins_of({"positive_by_negative": histogram(labels, range(6), "pairs")})

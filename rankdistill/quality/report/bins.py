@@ -19,7 +19,7 @@ ORDERED = re.compile(r"[-+<>=~.\[(]*\s*[\d.]")
 GRID = re.compile(r" (?:/|over) ")
 PARTS = re.compile(r"(share|rate)s?\b")
 # Units of which bins do not add up to a whole.
-NO_COUNT = re.compile(r"(mean|median|share|rate|score|probability|nat|number)s?\b")
+NO_COUNT = re.compile(r"(mean|median|share|rate|score|probability|nat|number|g?auc)s?\b", re.I)
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ class Bins:
         """Whether the labels are ranges or places, not names."""
         found = sum(bool(ORDERED.match(label)) for label in self.labels)
         return found * 2 > len(self.labels)
+
+    @property
+    def is_funnel(self) -> bool:
+        """Whether each bin is within those before it, so that shares are of the first."""
+        return self.title == "funnel" and self.series[0].values[0] > 0
 
     @property
     def is_grid(self) -> bool:
@@ -91,8 +96,9 @@ class Bins:
             return ["", *self.sides()[1]]
         if not self.is_count and len(self.series) > 1:
             return ["", *(series.name for series in self.series)]
+        share = "of all" if self.is_funnel else "share"
         if not self.in_shares:
-            return ["", self.unit, *(["share"] if self.is_count else [])]
+            return ["", self.unit, *([share] if self.is_count else [])]
         return ["", *(f"{s.name} ({number(s.total)})" for s in self.series)]
 
     @property
@@ -116,6 +122,8 @@ class Bins:
             yield from self._grid_rows()
             return
         shares = [series.shares() for series in self.series]
+        if self.is_funnel:
+            shares = [tuple(value / s.values[0] for value in s.values) for s in self.series]
         for place, label in enumerate(self.labels):
             if self.in_shares:
                 yield [label, *(share_text(share[place]) for share in shares)]
