@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from rankdistill.catalogue.listed import Listed, listed_counts, refuse_none
 from rankdistill.catalogue.options import days_around
+from rankdistill.cross_request import ItemNumbers, add_up_items, of_build
 from rankdistill.day_side import DaySide, put_side, size_of
 from rankdistill.engines.query import Engine, Query
 from rankdistill.features.join import Join
@@ -26,6 +27,9 @@ from rankdistill.measuring import facts_for_measures
 from rankdistill.one_pass import COUNTED, Tally
 from rankdistill.own_tables import Target, add_up, staged
 from rankdistill.prepare import Prepared
+from rankdistill.quality.across import DRAWN
+from rankdistill.quality.across import TABLE as ACROSS
+from rankdistill.quality.facts import Facts
 from rankdistill.quality.state import States
 from rankdistill.samples.negative_options import weighings
 from rankdistill.second_pass import Redraw, redraw, units
@@ -37,7 +41,7 @@ from rankdistill.windows import Around, looked_into
 
 # The item table, the catalogue of a day, and all that its draws look into: gone with the build.
 LISTED, CATALOGUE, ARRAYS = "_listed", "_catalogue", "_arrays"
-HIDDEN = (COUNTED, LISTED, CATALOGUE)
+HIDDEN = (COUNTED, LISTED, CATALOGUE, ACROSS, DRAWN)
 WAVE_BYTES = 2**33  # days are drawn together until what they look into takes so much of the disk
 
 # Days after a day that measures look at: negatives may be responded to later on.
@@ -106,17 +110,19 @@ def derive(
     own = {part.dt for part in parts} | {*(prepared.files_by_day or ())}
     tables = Tables(data_set, staging.base, frozenset(own))
     tables.add(parts)
-    counts = counts_schema(prepared)
+    counts, facts = counts_schema(prepared), facts_for_measures(prepared)
+    numbers = ItemNumbers() if facts is not None else None
     items = [
         part
         for dt, files in sorted(tables.made.get(COUNTED, {}).items())
-        for part in add_up(engine, target, "items", dt, files, counts)
+        for part in add_up_items(engine, target, dt, files, counts, numbers)
     ]
     tables.add(items)
-    hidden = [part for part in parts if part.table == COUNTED]
+    hidden = [part for part in parts if part.table in HIDDEN]
+    measure = functools.partial(_measured, prepared, engine, staging, facts, numbers)
     kinds = prepared.kinds_of(2)
     if not kinds:
-        return Derived(items, hidden, Tally(), {}, States())
+        return Derived(items, hidden, Tally(), {}, measure(hidden))
 
     days = {dt: looked_into(prepared, dt, kinds) for dt in tables.made.get("lists", {})}
     counts = _looked_at(counts, kinds)
@@ -128,6 +134,8 @@ def derive(
     recipe = _recipe(prepared, target, kinds, joins)
     drawn, tally, states = [], Tally(), States()
     for sides in _waves(prepared, engine, tables, target, days, counts):
+        if facts is not None and numbers is not None:
+            numbers.add_catalogues(sides, facts)
         now = [unit for dt in sides for unit in todo[dt]]
         more, found, seen = redraw(
             engine,
@@ -138,8 +146,25 @@ def derive(
         drawn += more
         tally.add(found)
         states.add(seen)
+    hidden += [part for part in drawn if part.table in HIDDEN]
+    states.add(measure(hidden))
+    made = items + [part for part in drawn if part.table not in HIDDEN]
     windows = _windows(days, staging.base, tables)
-    return Derived(items + drawn, hidden + listed, tally, windows, states)
+    return Derived(made, hidden + listed, tally, windows, states)
+
+
+def _measured(
+    prepared: Prepared,
+    engine: Engine,
+    staging: Staging,
+    facts: Facts | None,
+    numbers: ItemNumbers | None,
+    hidden: Sequence[Part],
+) -> States:
+    """What measures say of requests together; nothing where nothing is measured."""
+    if facts is None or numbers is None:
+        return States()
+    return of_build(prepared, engine, staging.root, facts, numbers, hidden)
 
 
 def _waves(

@@ -80,6 +80,27 @@ def xxh64(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     return hashed
 
 
+def light(column: pa.Array) -> np.ndarray:
+    """A hash of each value (uint64 [n]; integers or strings, no nulls) at a third of the price
+    of xxh64, for figures that no row depends on. Equal in every engine."""
+    if pa.types.is_integer(column.type):
+        return splitmix64(column.cast(pa.int64()).to_numpy(zero_copy_only=False).view(U64))
+    offsets, data = _raw(column.cast(pa.large_binary()))
+    first, last = int(offsets[0]), int(offsets[-1])
+    words = np.ndarray((len(data) - 7,), dtype="<u8", buffer=data, strides=(1,))
+    starts, lengths = offsets[:-1] - first, np.diff(offsets)
+    state = splitmix64(lengths.view(U64))
+    for word in range(-(-int(lengths.max(initial=0)) // 8)):
+        rest = np.clip(lengths - 8 * word, 0, 8)
+        value = words.take(np.minimum(starts + 8 * word, last - first))
+        value &= _LOW_BYTES[rest]
+        state = np.where(rest > 0, splitmix64(state ^ value), state)
+    return state
+
+
+_LOW_BYTES = np.array([(1 << 8 * n) - 1 for n in range(9)], dtype=U64)
+
+
 class _Words:
     """Rows of equal length in bytes, read as little-endian words on demand."""
 
@@ -97,13 +118,23 @@ class _Words:
         return values if rest >= 8 else values & U64((1 << (8 * rest)) - 1)
 
 
-def _bytes(column: pa.Array) -> np.ndarray:
-    """Hash a large_binary array, one pass per distinct length."""
+def _raw(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """The offsets of a large_binary array (int64 [n + 1]), and its bytes from the first one on
+    with eight spare ones, so that every start can be read as a word."""
     _, offset_buffer, data_buffer = column.buffers()
+    if not len(column):
+        return np.zeros(1, dtype=np.int64), np.zeros(8, dtype=np.uint8)
     offsets = np.frombuffer(offset_buffer, dtype=np.int64)[column.offset :][: len(column) + 1]
-    first, last = (int(offsets[0]), int(offsets[-1])) if len(column) else (0, 0)
+    first, last = int(offsets[0]), int(offsets[-1])
     data = np.zeros(last - first + 8, dtype=np.uint8)
     data[: last - first] = np.frombuffer(data_buffer or b"", dtype=np.uint8)[first:last]
+    return offsets, data
+
+
+def _bytes(column: pa.Array) -> np.ndarray:
+    """Hash a large_binary array, one pass per distinct length."""
+    offsets, data = _raw(column)
+    first = offsets[0]
     starts, lengths = offsets[:-1] - first, np.diff(offsets)
     hashed = np.empty(len(column), dtype=U64)
     for length in np.unique(lengths):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rankdistill.errors import GateError, InputError
 from rankdistill.prepare import Prepared
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.judged import SEVERITY
+from rankdistill.quality.measures.hours import cut_off
 from rankdistill.quality.metrics import SCHEMA, TABLE, Day, as_text, metrics
 from rankdistill.quality.options import SEGMENT_COLUMNS, QualityOptions
 from rankdistill.quality.state import States
@@ -73,6 +75,10 @@ def days_of_metrics(
 ) -> list[Day]:
     """What the table `metrics` gets of each day."""
     states, _ = settled(states, facts.measures["segments"])
+    if facts.cut_off is None:
+        held = (found for _, name, found in states if name == "Q29")
+        ended = cut_off((found.segments.get("", {}) for found in held), facts)
+        facts = replace(facts, cut_off=ended)
     found = []
     for dt in sorted(dts):
         own = dict(states.day(dt))

@@ -28,6 +28,7 @@ from rankdistill.log.mapping import Mapping as LogMapping
 from rankdistill.log.reasons import NAMES
 from rankdistill.log.rejects import RejectSample
 from rankdistill.own_tables import part_rows
+from rankdistill.quality.across import TABLE as ACROSS
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.state import States
 from rankdistill.quality.watch import Watch
@@ -40,6 +41,8 @@ from rankdistill.store.parts import Part, PartWriter
 KERNEL_VERSION = 1
 # Item counts of single tasks: staged, added up into `items`, and gone with the build.
 COUNTED = "_counted"
+# Of these, the lists in which a sample holds the item; no column of `items`.
+SAMPLED = "num_sampled"
 
 
 @dataclass(frozen=True)
@@ -126,14 +129,26 @@ def work(recipe: Recipe, batches: Iterable[Grouped], task: str) -> Iterator[Row]
                 write_day(recipe, dt, lists, writer, counts, watch)
                 if recipe.positives is not None:
                     is_positive, _ = positive_mask(lists, recipe.positives)
-                    items.setdefault(dt, ItemCounts()).add(counted(lists, is_positive))
-        for dt, found in items.items():
-            writer.write(COUNTED, dt, found.total(recipe.mapping.feedback_names))
+                    found = counted(lists, is_positive, *watch.across.in_samples)
+                    items.setdefault(dt, ItemCounts()).add(found)
+            gathered(watch.across.rows(), writer)
+        for dt, held in items.items():
+            more = (SAMPLED,) if recipe.facts is not None else ()
+            writer.write(COUNTED, dt, held.total(recipe.mapping.feedback_names, *more))
+        gathered(watch.across.rest(), writer)
         parts = writer.close()
     yield from part_rows(parts)
     yield tally.row()
     yield {"kind": "rejects", "value": json.dumps(sample.rows())}
     yield {"kind": "states", "value": watch.states.as_json()}
+
+
+def gathered(
+    rows: Iterable[tuple[str, pa.RecordBatch]], writer: PartWriter, table: str = ACROSS
+) -> None:
+    """What measures need across requests, as staged rows."""
+    for dt, batch in rows:
+        writer.write(table, dt, batch)
 
 
 def fates(admitted: Admitted) -> dict[str, Counter[str]]:

@@ -25,8 +25,9 @@ from rankdistill.day_side import DaySide
 from rankdistill.engines.query import Engine, Progress, Row
 from rankdistill.features.join import Join
 from rankdistill.lists.batch import ORDER_COLUMNS, Lists
-from rankdistill.one_pass import Tally, collect, draw_kinds, sample_table
+from rankdistill.one_pass import Tally, collect, draw_kinds, gathered, sample_table
 from rankdistill.own_tables import Target, part_rows
+from rankdistill.quality.across import DRAWN
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.state import States
 from rankdistill.quality.watch import Watch
@@ -94,6 +95,8 @@ def work(recipe: Redraw, todo: Iterator[str], task: str) -> Iterator[Row]:
                     rows = sample_table(kind, lists, drawn, recipe.joins, counts, side)
                     watch.see(kind, dt, lists, drawn, rows, side, known.responses)
                     writer.write(kind, dt, rows)
+                gathered(watch.across.rows(), writer, DRAWN)
+        gathered(watch.across.rest(), writer, DRAWN)
         parts = writer.close()
     yield from part_rows(parts)
     yield tally.row()

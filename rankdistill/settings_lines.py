@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rankdistill.cross_request import exchange
 from rankdistill.feature_tables import table_lines
 from rankdistill.log.files import Opened
 from rankdistill.log.mapping import ABOVE_ZERO
+from rankdistill.measuring import facts_for_measures
 from rankdistill.prepare import Prepared
 from rankdistill.samples.sources import ORDER
 
@@ -25,6 +27,8 @@ def exchanges(prepared: Prepared) -> str:
         found.append("partial counts to items")
     if any("catalogue" in chosen.needs for chosen in prepared.kinds.values()):
         found.append("counts of earlier days to items")
+    if measured := exchange(facts_for_measures(prepared)):
+        found.append(measured)
     if found:
         return f"{len(found)}: {'; '.join(found)}"
     return "none (one row is one request); request ids are counted once to find repeated ones"

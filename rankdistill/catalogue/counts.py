@@ -41,8 +41,8 @@ def items_schema(item_id: pa.DataType, feedback: tuple[str, ...]) -> pa.Schema:
     return arrow_schema("items", {"item_id": item_id}, counts=pa.schema(own))
 
 
-def counted(lists: Lists, is_positive: np.ndarray) -> Counts:
-    """The counts of one batch; is_positive: bool [N].
+def counted(lists: Lists, is_positive: np.ndarray, *more: np.ndarray) -> Counts:
+    """The counts of one batch; is_positive: bool [N]; more: further flags, counted last.
 
     num_<stage>: lists in which the item reached that stage (so num_recalled counts all);
     num_positive: in which it is a positive; num_<feedback>: in which it was responded to by at
@@ -52,13 +52,14 @@ def counted(lists: Lists, is_positive: np.ndarray) -> Counts:
     parts = []
     for first in blocks:
         last = min(first + MAX_REQUESTS, lists.num_requests)
-        parts.append(_block(lists, is_positive, *lists.offsets[[first, last]].tolist()))
+        flags = [is_positive, *(lists.hits(name) for name in lists.feedback), *more]
+        parts.append(_block(lists, flags, *lists.offsets[[first, last]].tolist()))
     return parts[0] if len(parts) == 1 else added(parts)
 
 
-def _block(lists: Lists, is_positive: np.ndarray, first: int, last: int) -> Counts:
+def _block(lists: Lists, flags: list[np.ndarray], first: int, last: int) -> Counts:
     """The counts of candidates first : last, of at most MAX_REQUESTS lists."""
-    flags = [is_positive, *(lists.hits(name) for name in lists.feedback)]
+    num_counts = len(STAGES) + len(flags)
     lane = lists.stage[first:last].astype(np.uint64) - np.uint64(1)
     words = [np.where(lane < LANES, _ONE << (lane % LANES * LANE_BITS), 0).astype(np.uint64)]
     flags = [lane == LANES, *(flag[first:last] for flag in flags)]
@@ -77,7 +78,7 @@ def _block(lists: Lists, is_positive: np.ndarray, first: int, last: int) -> Coun
     # Who reached a stage: whose last it is, and all of the later ones.
     for stage in reversed(range(num_stages - 1)):
         number[stage] += number[stage + 1]
-    return Counts(item_id, number[: num_stages + 1 + len(lists.feedback)])
+    return Counts(item_id, number[:num_counts])
 
 
 _ONE, _LANE = np.uint64(1), np.uint64(2**16 - 1)
@@ -122,11 +123,11 @@ class ItemCounts:
             # Items that are nearly all distinct: wait for as many again.
             self._enough = max(MAX_PARTIAL, 2 * len(self._parts[0].item_id))
 
-    def total(self, feedback: tuple[str, ...]) -> pa.RecordBatch:
-        """The rows of `items`, without dt."""
+    def total(self, feedback: tuple[str, ...], *more: str) -> pa.RecordBatch:
+        """The rows of `items`, without dt; more: the names of further flags."""
         item_id, number = added(self._parts)
         columns = [item_id, *(pa.array(column) for column in number)]
-        return pa.RecordBatch.from_arrays(columns, ["item_id", *count_names(feedback)])
+        return pa.RecordBatch.from_arrays(columns, ["item_id", *count_names(feedback), *more])
 
 
 def segment_totals(grouped: Grouped) -> pa.RecordBatch:

@@ -13,7 +13,8 @@ from typing import Any
 class Facts:
     """kinds: the resolved options of each sample kind built, as JSON values; response: the least
     value of each feedback column that counts as a response; tables: those that are written;
-    request_columns: of lists, beside our own; measures: their settings (`QualityOptions`)."""
+    request_columns: of lists, beside our own; measures: their settings (`QualityOptions`);
+    cut_off: when the log ended, in microseconds since 1970, where a measure asks for it."""
 
     student: str = "recall"
     teacher_order: str = "rank"
@@ -35,6 +36,7 @@ class Facts:
     catalogue: Mapping[str, Any] | None = None
     measures: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
+    cut_off: int | None = None
 
     def as_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)

@@ -148,7 +148,7 @@ def metrics(
         "num_verdicts": {verdict: held[verdict] for verdict in SEVERITY},
         "days": [day.dt for day in days],
         "facts": json.loads(whole.facts.as_json()),
-        "configs": len({day.facts.as_json() for day in days}),
+        "configs": len({replace(day.facts, cut_off=None).as_json() for day in days}),
         "counts": dict(sorted(whole.counts.items())),
         "door": dict(sorted(whole.door.items())),
         "measures": rows,
@@ -166,7 +166,9 @@ def _overall(
     if len(found) == 1:
         return found[0]
     if measure.by_day:
-        return max(found, key=lambda j: (SEVERITY[j.verdict], abs(j.reading.value or 0)))
+        gate = measure.gates.get("")
+        sign = -1 if gate is not None and gate.worse == "below" else 1
+        return max(found, key=lambda j: (SEVERITY[j.verdict], sign * abs(j.reading.value or 0)))
     own = whole.states.get(measure.id, Remembered())
     return judged(measure, own, whole.shared((), {}), gates)
 

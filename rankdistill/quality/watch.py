@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from rankdistill.catalogue.history import History
 from rankdistill.lists.batch import Lists
+from rankdistill.quality.across import Across
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measure import Measure, Seen
 from rankdistill.quality.measures import MEASURES
@@ -27,11 +28,12 @@ DOOR = "door"  # the state of what came in at the door, by day
 
 
 class Watch:
-    """states: what the measures that apply have found in the batches so far."""
+    """states: what the measures that apply have found in the batches so far; across: rows for
+    those that need other requests, too."""
 
     def __init__(self, facts: Facts | None) -> None:
         """facts: None where nothing is measured."""
-        self.states = States()
+        self.states, self.across = States(), Across(facts)
         self._by_table: dict[str, list[Measure]] = {}
         if facts is not None:
             self._facts, self._columns = facts, tuple(facts.measures["segments"])
@@ -51,6 +53,8 @@ class Watch:
         responses: History | None = None,
     ) -> None:
         """A batch of `lists`, or of a sample kind: what was drawn, and the rows written of it."""
+        if self._by_table and lists.num_requests:
+            self.across.see(table, dt, lists, drawn, rows, side)
         watching = self._by_table.get(table)
         if not watching or not lists.num_requests:
             return

@@ -26,7 +26,7 @@ def test_validate_shows_the_columns_and_what_the_door_says(place):
 
 def test_plan_tells_days_exchanges_defaults_and_bounds(place):
     shown = run("plan", "--config", "feed.yaml").stdout
-    assert "exchanges 1: rows to requests" in shown
+    assert "exchanges 2: rows to requests; hashed requests, users to their measures" in shown
     assert "response  click above 0 (log.response); never a negative" in shown
     assert "it sets pointwise.allow_exposed false, pairwise.allow_exposed false" in shown
     table = json.loads(run("plan", "--config", "feed.yaml", "--format", "json").stdout)["tables"]

@@ -1,0 +1,120 @@
+"""When the requests came: hours without any (Q31), and responses too young to be believed (Q29)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from rankdistill.log.days import duration
+from rankdistill.quality.facts import Facts
+from rankdistill.quality.measure import (
+    Gate,
+    Histogram,
+    Measure,
+    Reading,
+    Seen,
+    Shared,
+    binned,
+    by_name,
+    share,
+)
+from rankdistill.quality.state import Adder, State
+
+HOURS = 24
+_HOUR = 3_600_000_000
+# Responses are counted by a part of the window, so that the edge of what is open is sharp.
+TICKS_OF_WINDOW, LEAST_TICK = 24, 60_000_000
+
+
+def micros(times: pa.Array) -> np.ndarray:
+    """Times as microseconds since 1970, int64; null is 0."""
+    return times.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+
+
+def _watch_hours(seen: Seen, add: Adder, facts: Facts) -> None:
+    times = seen.lists.requests.column("request_time")
+    known = np.flatnonzero(times.is_valid().to_numpy(zero_copy_only=False))
+    add.bins("hour", known, micros(times)[known] // _HOUR % HOURS, HOURS)
+
+
+def _read_hours(state: State, shared: Shared) -> Reading:
+    held = binned(state, "hour", HOURS)
+    num = sum(held)
+    if not num:
+        return Reading(None, 0)
+    labels = [f"{hour:02d}:00" for hour in range(HOURS)]
+    return Reading(held.count(0), num, {}, {"hour": Histogram(labels, held, "requests")})
+
+
+def _tick(facts: Facts) -> int:
+    """Microseconds by which responses are counted."""
+    window = duration(facts.measures["attribution_window"]) // timedelta(microseconds=1)
+    return max(window // TICKS_OF_WINDOW, LEAST_TICK)
+
+
+def _watch_responses(seen: Seen, add: Adder, facts: Facts) -> None:
+    lists = seen.lists
+    tick = micros(lists.requests.column("request_time")) // _tick(facts)
+    request = lists.request[np.flatnonzero(lists.responded)]
+    add.named("requests", np.arange(len(tick)), pa.array(tick))
+    add.named("responses", request, pa.array(tick[request]))
+
+
+def cut_off(states: Iterable[State], facts: Facts) -> int | None:
+    """When the log ended, in microseconds since 1970: with the last request of all days that
+    were built together. None where no state of Q29 says so."""
+    ticks = [int(tick) for state in states for tick in by_name(state, "requests")]
+    return (max(ticks) + 1) * _tick(facts) if ticks else None
+
+
+def _read_maturity(state: State, shared: Shared) -> Reading:
+    held, facts = by_name(state, "responses"), shared.facts
+    num = sum(held.values())
+    if not num or facts.cut_off is None:
+        return Reading(None, num, note="" if num else "no response was logged")
+    tick = _tick(facts)
+    window = duration(facts.measures["attribution_window"]) // timedelta(microseconds=1)
+    # A tick is closed once the window of its last moment is over.
+    closed = (facts.cut_off - window) // tick
+    young = sum(n for start, n in held.items() if int(start) >= closed)
+    return Reading(share(young, num), num)
+
+
+def _without_time(facts: Facts) -> str | None:
+    return None if facts.has_time else "no request_time is mapped"
+
+
+def _without_window(facts: Facts) -> str | None:
+    if not facts.measures.get("attribution_window"):
+        return "quality.attribution_window is not set"
+    if not facts.feedback:
+        return "no feedback is mapped"
+    return _without_time(facts)
+
+
+MEASURES = (
+    Measure(
+        id="Q29",
+        name="Label maturity",
+        value="responses whose attribution window was still open when the log ended",
+        watch={"lists": _watch_responses},
+        read=_read_maturity,
+        applies=_without_window,
+        gates={"": Gate(0.01, 0.10)},
+        by_segment=False,
+        by_day=True,
+    ),
+    Measure(
+        id="Q31",
+        name="Volume and gaps",
+        value="hours of the day without a request",
+        watch={"lists": _watch_hours},
+        read=_read_hours,
+        applies=_without_time,
+        by_day=True,
+        unit="count",
+    ),
+)

@@ -1,0 +1,137 @@
+"""Rows at the door (Q01, Q02, Q04), hours (Q31), label maturity (Q29), teachers (Q34)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rankdistill.quality.facts import Facts
+from rankdistill.quality.measures.hours import cut_off
+from rankdistill.quality.metrics import metrics
+from tests.quality.measured import START, bad, built, clean_log, days, frame, measures
+
+OURS = {"Q01", "Q02", "Q03", "Q04", "Q23", "Q24", "Q25", "Q26", "Q27", "Q28", "Q29", "Q31", "Q34"}
+
+
+def of_ours(found):
+    return {i: verdict for i, verdict in bad(found).items() if i in OURS}
+
+
+def test_a_clean_log_fires_nothing_and_loses_no_row(tmp_path):
+    log = clean_log()
+    found = measures(built(tmp_path, log))
+    assert not of_ours(found)
+    assert [found[i]["value"] for i in ("Q01", "Q02", "Q04")] == [0, 0, 0]
+    assert [found[i]["n"] for i in ("Q01", "Q02", "Q04")] == [len(log)] * 3
+
+
+def test_repeated_rows_are_counted_by_whether_they_are_equal(tmp_path):
+    log = clean_log()
+    equal, differing = log.iloc[:30], log.iloc[100:120].assign(teacher_score=9.0)
+    log = pd.concat([log, equal, differing])
+    found = measures(built(tmp_path, log))
+    distinct = len(log.drop_duplicates(["request_id", "item_id"]))
+    assert found["Q02"]["value"] == pytest.approx(1 - distinct / len(log))
+    assert found["Q02"]["parts"] == pytest.approx(
+        {"equal": 30 / len(log), "differing": 20 / len(log)}
+    )
+    assert of_ours(found) == {"Q02": "warn" if 50 / len(log) <= 0.01 else "fail"}
+    assert found["Q01"]["value"] == 0
+
+
+def test_bad_scores_are_counted_by_kind_among_ranked_rows(tmp_path):
+    log = clean_log()
+    log.loc[[3, 50], "teacher_score"] = np.inf
+    log.loc[[7], "teacher_score"] = None
+    found = measures(built(tmp_path, log))["Q04"]
+    assert found["value"] == pytest.approx(3 / len(log))
+    assert found["parts"] == pytest.approx(
+        {"nan": 0, "infinite": 2 / len(log), "null": 1 / len(log)}
+    )
+    assert found["verdict"] == "warn"
+
+
+def test_a_day_whose_lists_lack_rows_is_told(tmp_path):
+    (day, *_) = days(built(tmp_path, clean_log()))
+    used = day.states["Q01"].segments[""]
+    used["used"] -= 5
+    lost = next(m for m in metrics([day], {})["measures"] if m["id"] == "Q01")
+    assert (lost["value"], lost["verdict"], lost["note"]) == (5, "fail", "5 rows lost")
+
+
+def test_hours_without_a_request_are_those_of_the_worst_day(tmp_path):
+    log = clean_log()
+    hour, day = log.request_time.dt.hour, log.request_time.dt.day
+    found = measures(built(tmp_path, log[(day == 1) | ~hour.isin([3, 4])]))["Q31"]
+    assert found["value"] == 2
+    assert [d["value"] for d in found["days"].values()] == [0, 2]
+    left = log[(day == 2) & ~hour.isin([3, 4])].drop_duplicates("request_id")
+    counts = left.request_time.dt.hour.value_counts().reindex(range(24), fill_value=0)
+    assert found["histogram"]["hour"]["counts"] == counts.tolist()
+
+
+def test_labels_are_young_within_the_window_before_the_last_request(tmp_path):
+    log = clean_log()
+    # On whole ticks (an hour is a 24th of a day), so that the oracle needs none.
+    log["request_time"] = log.request_time.dt.floor("h")
+    found = measures(built(tmp_path, log, quality={"attribution_window": "1d"}))["Q29"]
+    clicked = log[log.click == 1]
+    end = log.request_time.max() + pd.Timedelta("1h")
+    second = clicked[clicked.request_time.dt.day == 2]
+    closed = second.request_time + pd.Timedelta("1h") + pd.Timedelta("1d") <= end
+    assert found["value"] == pytest.approx(1 - closed.mean())
+    assert found["n"] == len(second)
+    first = found["days"]["2026-11-01"]
+    first_clicks = clicked[clicked.request_time.dt.day == 1]
+    is_young = first_clicks.request_time + pd.Timedelta("25h") > end
+    assert first["value"] == pytest.approx(is_young.mean())
+    assert found["verdict"] == "fail"
+
+
+def test_without_a_window_no_label_is_young(tmp_path):
+    found = measures(built(tmp_path, clean_log()))["Q29"]
+    assert found["verdict"] == "not applicable"
+    assert found["why"] == "quality.attribution_window is not set"
+    assert cut_off([], Facts()) is None
+
+
+def test_two_teachers_on_one_day_warn_and_tell_how_far_their_scores_lie_apart(tmp_path):
+    log = clean_log()
+    mixed = (log.request_id % 3 == 0) & (log.request_time.dt.day == 2)
+    log.loc[mixed, "teacher_version"] = "v2"
+    log.loc[mixed, "teacher_score"] += 1.5
+    found = measures(built(tmp_path, log))
+    assert of_ours(found) == {"Q34": "warn"}
+    assert (found["Q34"]["value"], [d["value"] for d in found["Q34"]["days"].values()]) == (
+        2,
+        [1, 2],
+    )
+    second = log[log.request_time.dt.day == 2]
+    scores = [second.teacher_score[second.teacher_version == v] for v in ("v1", "v2")]
+    edges = np.quantile(scores[0], np.linspace(0, 1, 21)[1:-1])  # 20 bins of about as many rows
+    held = [np.bincount(np.searchsorted(edges, s), minlength=20) + 0.5 for s in scores]
+    p, q = (counts / counts.sum() for counts in held)
+    by_hand = ((p - q) * np.log(p / q)).sum()
+    assert found["Q34"]["parts"]["score_psi"] == pytest.approx(by_hand, rel=0.2)
+    assert by_hand > 1
+
+
+def test_too_many_versions_name_no_teacher(tmp_path):
+    log = clean_log().assign(teacher_version=lambda log: log.request_id.astype(str))
+    found = measures(built(tmp_path, log, quality={"segments": []}))["Q34"]
+    assert (found["value"], found["verdict"]) == (51, "warn")
+    assert "more than 50 values" in found["note"]
+
+
+def test_days_of_one_build_end_together_and_are_one_configuration(tmp_path):
+    data_set = built(tmp_path, clean_log(), quality={"attribution_window": "1h"})
+    found = days(data_set)
+    assert len({day.facts.cut_off for day in found}) == 1
+    later = [replace(found[0], facts=replace(found[0].facts, cut_off=1)), found[1]]
+    assert metrics(later, {})["configs"] == 1
+    last = frame(data_set, "lists").request_time.max()
+    ended = START + pd.Timedelta(found[0].facts.cut_off - START.value // 1000, unit="us")
+    assert 0 <= (ended - last).total_seconds() <= 150
