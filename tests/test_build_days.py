@@ -68,7 +68,7 @@ def test_only_days_that_are_missing_or_changed_are_built(tmp_path, log):
 
 
 def test_a_day_whose_files_are_partly_gone_is_not_replaced(tmp_path, log):
-    feed = settings(log, tmp_path / "feed", quality={"fail_on": "never"})  # all rows are there twice
+    feed = settings(log, tmp_path / "feed", quality={"fail_on": "never"})  # rows repeat
     folder = log / f"dt={DAYS[0]}"
     (part,) = folder.iterdir()
     shutil.copy(part, folder / "part-more.parquet")

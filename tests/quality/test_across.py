@@ -13,9 +13,12 @@ from rankdistill.hashing import light
 from rankdistill.plan import plan
 from rankdistill.quality.across import content_key
 from rankdistill.quality.across_sums import inequality, occurrences
+from rankdistill.quality.facts import Facts
 from rankdistill.quality.measure import PastDay, Reading
 from rankdistill.quality.measures.items import divergence, gini
 from rankdistill.quality.metrics import judged_day, metrics
+from rankdistill.quality.options import QualityOptions
+from rankdistill.quality.watch import Watch
 from rankdistill.settings import Settings
 from tests.builders import large_lists
 from tests.quality.measured import bad, built, clean_log, days, frame, measures
@@ -127,11 +130,9 @@ def test_a_request_id_in_two_splits_is_a_leak_of_time(tmp_path):
 
 
 def test_train_rows_of_a_later_time_are_counted_by_the_tables_alone():
-    from rankdistill.quality.facts import Facts
-    from rankdistill.quality.watch import Watch
-
     lists = large_lists(6, 3)  # split train, 1970
-    facts = Facts(split={"train_until": "1970-01-01T00:00:00.000004Z"}, measures={"segments": []})
+    chosen = QualityOptions(segments=()).model_dump(mode="json")
+    facts = Facts(split={"train_until": "1970-01-01T00:00:00.000004Z"}, measures=chosen)
     watch = Watch(facts)
     watch.see("lists", "2026-11-21", lists)
     state = watch.states.of("2026-11-21", "Q27").segments[""]
