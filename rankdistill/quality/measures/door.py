@@ -22,8 +22,8 @@ def _read_rows(state: State, shared: Shared) -> Reading:
     rows_in = shared.door.get("rows_in", 0)
     rejected = sum(n for name, n in shared.door.items() if name.startswith("rejected."))
     used = whole(state, "used")
-    if not rows_in and not used:
-        return Reading(None, 0)
+    if not rows_in:
+        return Reading(None, 0, note="what came in at the door is not known")
     lost = rows_in - used - rejected
     return Reading(
         abs(lost),
