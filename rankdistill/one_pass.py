@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rankdistill.catalogue.counts import ItemCounts, counted
+from rankdistill.catalogue.counts import ItemCounts
 from rankdistill.catalogue.history import responses_table
 from rankdistill.engines.query import Row
 from rankdistill.features.join import Join, join
@@ -33,7 +33,7 @@ from rankdistill.samples.side import Side
 from rankdistill.store.parts import Part, PartWriter
 
 # Raised with every change of the door or a kernel that changes rows.
-KERNEL_VERSION = 1
+KERNEL_VERSION = 2
 # Item counts of single tasks: staged, added up into `items`, and gone with the build.
 COUNTED = "_counted"
 
@@ -119,7 +119,7 @@ def work(recipe: Recipe, batches: Iterable[Grouped], task: str) -> Iterator[Row]
                 write_day(recipe, dt, lists, writer, counts)
                 if recipe.positives is not None:
                     is_positive, _ = positive_mask(lists, recipe.positives)
-                    items.setdefault(dt, ItemCounts()).add(counted(lists, is_positive))
+                    items.setdefault(dt, ItemCounts()).add(lists, is_positive)
         for dt, found in items.items():
             writer.write(COUNTED, dt, found.total(recipe.mapping.feedback_names))
         parts = writer.close()
