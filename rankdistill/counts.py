@@ -80,7 +80,7 @@ COUNTS = {
     "negatives.drawn.*": "rows of this source: target - short + filled, less collided",
     "negatives.unfilled": "negatives wanted that no source of the mix had left: add a source to "
     "the mix (a share of 0 only fills), or lower num",
-    "negatives.collided": "draws lost because two draws from the catalogue hit one item",
+    "negatives.collided": "draws from the catalogue lost because their item was drawn already",
     "negatives.guarded.positive": f"{_GUARDED}positives of the request",
     "negatives.guarded.responded": f"{_GUARDED}the user responded to them in the request",
     "negatives.guarded.exposed": f"{_GUARDED}they were shown in the request (allow_exposed: false)",

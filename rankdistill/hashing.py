@@ -21,6 +21,7 @@ _P1, _P2, _P3, _P4, _P5 = (
     U64(0x27D4EB2F165667C5),
 )
 _GOLDEN = U64(0x9E3779B97F4A7C15)
+_BLOCK = 2**15  # rows hashed at once: they stay in cache
 _MIX1, _MIX2 = U64(0xBF58476D1CE4E5B9), U64(0x94D049BB133111EB)
 
 
@@ -71,8 +72,10 @@ def xxh64(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
         return np.concatenate(parts) if parts else np.zeros(0, dtype=U64)
     if pa.types.is_integer(column.type):
         values = column.fill_null(0).cast(pa.int64()).to_numpy(zero_copy_only=False)
-        data = np.append(values, 0).view(np.uint8)
-        hashed = _hash(_Words(data, np.arange(len(values)) * 8, 8))
+        hashed = np.empty(len(values), dtype=U64)
+        for start in range(0, len(values), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            hashed[block] = _hash(_Integers(values[block].view(U64)))
     else:
         hashed = _bytes(column.cast(pa.large_binary()))
     if column.null_count:
@@ -99,6 +102,21 @@ def light(column: pa.Array) -> np.ndarray:
 
 
 _LOW_BYTES = np.array([(1 << 8 * n) - 1 for n in range(9)], dtype=U64)
+
+
+class _Integers:
+    """Rows of eight bytes each (uint64 [n]), as `_Words`."""
+
+    length = 8
+
+    def __init__(self, values: np.ndarray) -> None:
+        self._values = values
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, word: int) -> np.ndarray:
+        return self._values
 
 
 class _Words:
@@ -139,12 +157,12 @@ def _bytes(column: pa.Array) -> np.ndarray:
     hashed = np.empty(len(column), dtype=U64)
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
-        for block in np.array_split(rows, 1 + len(rows) // 100_000):  # stays in cache
+        for block in np.array_split(rows, 1 + len(rows) // _BLOCK):
             hashed[block] = _hash(_Words(data, starts[block], int(length)))
     return hashed
 
 
-def _hash(words: _Words) -> np.ndarray:
+def _hash(words: _Words | _Integers) -> np.ndarray:
     seed, length = U64(SEED), words.length
     with np.errstate(over="ignore"):
         if length < 32:
@@ -171,7 +189,7 @@ def _round(lane: np.ndarray, word: np.ndarray) -> np.ndarray:
     return _rotl(lane + word * _P2, 31) * _P1
 
 
-def _finish(state: np.ndarray, words: _Words, word: int) -> np.ndarray:
+def _finish(state: np.ndarray, words: _Words | _Integers, word: int) -> np.ndarray:
     """The tail of XXH64: whole words, then four bytes, then single ones, then the avalanche."""
     length = words.length
     while (word + 1) * 8 <= length:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rankdistill.catalogue.counts import ItemCounts, counted
+from rankdistill.catalogue.counts import ItemCounts
 from rankdistill.catalogue.history import responses_table
 from rankdistill.engines.query import Row
 from rankdistill.features.join import Join, join
@@ -38,7 +38,7 @@ from rankdistill.samples.side import Side
 from rankdistill.store.parts import Part, PartWriter
 
 # Raised with every change of the door or a kernel that changes rows.
-KERNEL_VERSION = 1
+KERNEL_VERSION = 2
 # Item counts of single tasks: staged, added up into `items`, and gone with the build.
 COUNTED = "_counted"
 # Of these, the lists in which a sample holds the item; no column of `items`.
@@ -129,12 +129,12 @@ def work(recipe: Recipe, batches: Iterable[Grouped], task: str) -> Iterator[Row]
                 write_day(recipe, dt, lists, writer, counts, watch)
                 if recipe.positives is not None:
                     is_positive, _ = positive_mask(lists, recipe.positives)
-                    found = counted(lists, is_positive, *watch.across.in_samples)
-                    items.setdefault(dt, ItemCounts()).add(found)
+                    more = watch.across.in_samples
+                    items.setdefault(dt, ItemCounts(len(more))).add(lists, is_positive, *more)
             gathered(watch.across.rows(), writer)
         for dt, held in items.items():
-            more = (SAMPLED,) if recipe.facts is not None else ()
-            writer.write(COUNTED, dt, held.total(recipe.mapping.feedback_names, *more))
+            further = (SAMPLED,) if recipe.facts is not None else ()
+            writer.write(COUNTED, dt, held.total(recipe.mapping.feedback_names, *further))
         gathered(watch.across.rest(), writer)
         parts = writer.close()
     yield from part_rows(parts)

@@ -177,14 +177,12 @@ def segment_sum(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     Floats are summed segment by segment, never by a running total over the batch: a row may
     not depend on what else is in its batch.
     """
-    if np.issubdtype(values.dtype, np.floating):
-        sums = np.zeros(len(offsets) - 1)
-        filled = np.flatnonzero(offsets[1:] > offsets[:-1])
-        if len(filled):
-            sums[filled] = np.add.reduceat(values.astype(np.float64), offsets[:-1][filled])
-        return sums
-    running = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
-    return running[offsets[1:]] - running[offsets[:-1]]
+    kind = np.float64 if np.issubdtype(values.dtype, np.floating) else np.int64
+    sums = np.zeros(len(offsets) - 1, dtype=kind)
+    filled = np.flatnonzero(offsets[1:] > offsets[:-1])
+    if len(filled):
+        sums[filled] = np.add.reduceat(values[: offsets[-1]], offsets[:-1][filled], dtype=kind)
+    return sums
 
 
 def spans(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:

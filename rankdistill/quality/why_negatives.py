@@ -48,6 +48,9 @@ def why_negatives(
     )
     mix = options.mix_at(0)
     sources, pool = tuple(mix), pools(lists, tuple(mix), options.tail, options.top_k)
+    beside = [name for name in sources if name in (*CATALOGUE, MINED)]
+    easy = [name for name in beside if name in CATALOGUE]
+    nor = f", nor from {', '.join(easy)}" if easy else ""
     sizes = np.bincount(pool[(pool >= 0) & (guarded.code == 0)], minlength=len(sources))
     drawn: dict[Any, list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -63,10 +66,9 @@ def why_negatives(
             why[place] = "no positive in this request, so no negative is drawn"
         elif pool[place] >= 0:
             name, size = sources[pool[place]], sizes[pool[place]]
-            why[place] = f"in the pool {name} of {size}: not drawn, by chance"
-        elif {*sources} & {*CATALOGUE, MINED}:
-            others = ", ".join(name for name in sources if name in (*CATALOGUE, MINED))
-            why[place] = f"in no pool of the mix; not drawn from {others}"
+            why[place] = f"in the pool {name} of {size}: not drawn, by chance{nor}"
+        elif beside:
+            why[place] = f"in no pool of the mix; not drawn from {', '.join(beside)}"
         else:
             why[place] = f"in no pool of the mix ({', '.join(sources)})"
     return why

@@ -71,10 +71,9 @@ def guard(
 
 def _in_window(lists: Lists, key: np.ndarray, keys: Keys, code: int) -> tuple[np.ndarray, Outside]:
     """Candidates among `keys` (bool [N]), and the keys that are no candidate."""
-    found = look_up(keys, lists.request, key)
-    is_in = found >= 0
-    is_outside = np.ones(len(keys.key), dtype=bool)
-    is_outside[found[is_in]] = False
+    candidate, at = look_up(keys, lists.request, key)
+    is_in, is_outside = np.zeros(len(key), dtype=bool), np.ones(len(keys.key), dtype=bool)
+    is_in[candidate], is_outside[at] = True, False
     request = entry_request(keys.offsets)[is_outside]
     return is_in, Outside(request, keys.key[is_outside], np.full(len(request), code, np.int8))
 

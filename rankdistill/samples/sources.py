@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from rankdistill.config import Options
-from rankdistill.lists.batch import PRERANKED, RECALLED, Lists
+from rankdistill.lists.batch import PRERANKED, RECALLED, STAGES, Lists, segment_sum
 from rankdistill.samples.margins import half_ranks
 from rankdistill.samples.positives import tail_mask
 
@@ -124,15 +124,12 @@ def difficulty(lists: Lists, items: np.ndarray) -> np.ndarray:
     1 - place / n with place from 0: 1 is the top, 1 / n the last of n. Candidates without a
     teacher rank stand behind all with one, by stage, each at the mean place of its stage.
     """
-    request, stage = lists.request[items], lists.stage.astype(np.int64)
-    unranked = np.flatnonzero(lists.teacher_rank == 0)
-    width = int(stage.max(initial=0)) + 1
-    cell = lists.request[unranked] * width + stage[unranked]
-    shape = (lists.num_requests, width)
-    of_stage = np.bincount(cell, minlength=shape[0] * width).reshape(shape)
-    of_later = np.cumsum(of_stage[:, ::-1], axis=1)[:, ::-1] - of_stage
-
-    first = lists.num_ranked[request] + of_later[request, stage[items]]
-    mean = first + (of_stage[request, stage[items]] - 1) / 2
-    place = np.where(lists.teacher_rank[items] > 0, lists.place[items], mean)
+    request, is_unranked = lists.request[items], lists.teacher_rank == 0
+    place = (items - lists.offsets[request]).astype(np.float64)
+    first = lists.num_ranked  # where the dropped of a stage begin
+    for stage in sorted(STAGES.values(), reverse=True):
+        num = segment_sum(is_unranked & (lists.stage == stage), lists.offsets)
+        rows = np.flatnonzero(is_unranked[items] & (lists.stage[items] == stage))
+        place[rows] = (first + (num - 1) / 2)[request[rows]]
+        first = first + num
     return 1 - place / lists.lengths[request]

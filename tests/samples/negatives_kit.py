@@ -116,13 +116,35 @@ def random_world(seed: int, num_requests: int = 3, kind: type = int) -> World:
 
 @dataclass
 class Law:
-    """Of one request. num: asked of each source; rows: {item: (source, probability, item_q,
-    mixture_q)} of all that can be drawn, before dealing; counts: what is certain before it."""
+    """Of one request. num: asked of each source; rows: of each item that can be drawn, before
+    dealing; counts: what is certain before it."""
 
     positives: list
     num: dict[str, int]
-    rows: dict[Any, tuple]
+    rows: dict[Any, Odds]
     counts: Counter
+
+
+@dataclass
+class Odds:
+    """Of one item. drawn_by: {source: (chance that it draws the item, its single-draw law)} in
+    the order of the sources; mixture_q."""
+
+    drawn_by: dict[str, tuple[float, float]]
+    mixture_q: float
+
+    @property
+    def probability(self) -> float:
+        return sum(self.by_source.values())
+
+    @property
+    def by_source(self) -> dict[str, float]:
+        """The chance of a row of each source: the first one that draws the item."""
+        left, found = 1.0, {}
+        for name, (chance, _) in self.drawn_by.items():
+            found[name] = left * chance
+            left *= 1 - chance
+        return found
 
 
 def law_of(
@@ -167,10 +189,7 @@ def law_of(
     counts = Counter(f"guarded.{guard[item]}" for item in drawable & guard.keys())
     pool = {name: [i for i in holder if holder[i] == name and i not in guard] for name in sources}
     counts["margin.unscored"] = sum(item in unmeasured for of in pool.values() for item in of)
-    pooled = {item for of in pool.values() for item in of}
-    easy = [item for item in catalogue if item not in guard and item not in holder]
-    # A mined item that another pool holds is in that pool; one that is guarded is in `guard`.
-    assert not pooled & {*easy}
+    easy = [item for item in catalogue if item not in guard]
 
     wanted = options.num * (len(positives) if options.per == "positive" else bool(positives))
     target = largest_remainder(wanted, {name: mix[name] for name in sources})
@@ -186,24 +205,24 @@ def law_of(
         num[name], rest = num[name] + more, rest - more
     counts |= Counter({"wanted": wanted, "unfilled": rest})
 
+    drawn_by: dict[Any, dict] = {item: {} for of in (*pool.values(), easy) for item in of}
+    for name in sources:
+        if name in POOLS:
+            size = len(pool[name])
+            is_top = name == "mined" and options.mined.sampling_strategy == "top"
+            for item in top(pool[name], mined, num[name]) if is_top else pool[name]:
+                both = (1, 1 / num[name]) if is_top else (num[name] / size, 1 / size)
+                drawn_by[item][name] = both
+        else:
+            left = sum(q[name][e] for e in easy_of[name])
+            for item in easy_of[name]:
+                drawn_by[item][name] = (min(1, num[name] * q[name][item] / left), q[name][item])
     rows = {}
-    total = max(sum(num.values()), 1)
-    for name in set(sources) & {*POOLS}:
-        size = len(pool[name])
-        is_top = name == "mined" and options.mined.sampling_strategy == "top"
-        for item in top(pool[name], mined, num[name]) if is_top else pool[name]:
-            probability, item_q = (1, 1 / num[name]) if is_top else (num[name] / size, 1 / size)
-            mixture = num[name] * item_q + sum(
-                num[m] * q[m].get(item, 0) for m in sources if m not in POOLS
-            )
-            if num[name]:
-                rows[item] = (name, probability, item_q, mixture / total)
-    for item in easy:
-        of = {m: q[m][item] for m in easy_of if num[m] and item in easy_of[m]}
-        left = {m: sum(q[m][e] for e in easy) for m in of}
-        missed = np.prod([1 - min(1, num[m] * of[m] / left[m]) for m in of])
-        mixture = sum(num[m] * q[m][item] for m in easy_of) / total
-        rows |= {item: (of, 1 - missed, None, mixture)} if of else {}
+    for item, of in drawn_by.items():
+        by_catalogue = {name: (0, q[name].get(item, 0)) for name in sources if name not in POOLS}
+        mixture = sum(num[name] * single for name, (_, single) in (by_catalogue | of).items())
+        of = {name: pair for name, pair in of.items() if num[name] and pair[0]}
+        rows |= {item: Odds(of, mixture / sum(num.values()))} if of else {}
     return Law(positives, num, rows, +counts)
 
 

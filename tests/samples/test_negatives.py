@@ -77,13 +77,10 @@ def drawn(world, options, seed=1, epoch=0):
 
 
 def check_row(row, law, members, num_positives):
-    source, probability, item_q, mixture_q = law.rows[row["item_id"]]
-    if isinstance(source, dict):
-        item_q, source = source[row["source"]], row["source"]
-    assert row["source"] == source
-    assert row["probability"] == pytest.approx(probability / num_positives)
-    assert row["item_q"] == pytest.approx(item_q)
-    assert row["mixture_q"] == pytest.approx(mixture_q)
+    odds = law.rows[row["item_id"]]
+    assert row["probability"] == pytest.approx(odds.probability / num_positives)
+    assert row["item_q"] == pytest.approx(odds.drawn_by[row["source"]][1])
+    assert row["mixture_q"] == pytest.approx(odds.mixture_q)
     c = next((c for c in members if c["item_id"] == row["item_id"]), None)
     of_list = {name: row[name] for name in ("stage", "teacher_score", "rank", "difficulty")}
     if c is None:

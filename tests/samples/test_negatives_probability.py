@@ -9,6 +9,7 @@ import functools
 import numpy as np
 import pytest
 
+from rankdistill.samples.facts import SOURCES
 from rankdistill.samples.negative_options import NegativesOptions
 from rankdistill.samples.negatives import negatives
 from tests.builders import ranked_list
@@ -51,6 +52,12 @@ CONFIGS = {
     "popular and uniform": {"mix": {"popular": 0.5, "uniform": 0.5}, "num": 6},
     "recall's default": {"num": 8},
     "recall's default, short": {"num": 14, "tail": {"kind": "ranks", "from_rank": 8}},
+    "every pool and law": {
+        "mix": {"prerank_dropped": 0.2, "tail": 0.2, "mined": 0.2, "popular": 0.2, "uniform": 0.2},
+        "mined": {"sampling_strategy": "random"},
+        "num": 10,
+    },
+    "mined, top, and uniform": {"mix": {"mined": 0.4, "uniform": 0.6}, "num": 5},
     "margin": {"mix": {"tail": 0.6, "uniform": 0.4}, "margin": {"kind": "absolute", "gap": 1.0}},
 }
 
@@ -73,15 +80,16 @@ def lists():
     return world().lists()
 
 
-def assert_as_often(found, names, values, expected):
-    """Each value, {name: probability}, is drawn that often over NUM copies; no other is."""
+def assert_as_often(names, expected):
+    """Each of {name: probability} is drawn that often over NUM copies, and no other; returns the
+    probability of each of `names`."""
     index = {name: place for place, name in enumerate(expected)}
     assert set(names) <= set(index), set(names) - set(index)
     stored = np.array(list(expected.values()))
     cell = np.array([index[name] for name in names])
-    assert np.allclose(values, stored[cell], rtol=1e-6, atol=0)
     error = np.bincount(cell, minlength=len(stored)) / NUM - stored
     assert (np.abs(error) <= 4.5 * np.sqrt(stored * (1 - stored) / NUM) + 1e-9).all()
+    return stored[cell]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -104,12 +112,18 @@ def test_negatives_are_drawn_as_often_as_their_probability_says(name, per, seed)
     item[is_mined] = mined[found.mined_item[is_mined]]
     assert law.positives == [1, 2] and found.counts["rows"] > NUM
     if per == "request":
-        expected = {key: row[1] for key, row in law.rows.items()}
-        assert_as_often(found, item.tolist(), found.probability, expected)
-        return
-    pairs = list(zip(item_id[found.pos].tolist(), item.tolist(), strict=True))
-    expected = {(pos, key): row[1] / 2 for key, row in law.rows.items() for pos in (1, 2)}
-    assert_as_often(found, pairs, found.probability, expected)
+        source = [SOURCES[code] for code in found.source]
+        assert_as_often(
+            list(zip(item.tolist(), source, strict=True)),
+            {(key, s): p for key, odds in law.rows.items() for s, p in odds.by_source.items()},
+        )
+        names = item.tolist()
+        expected = {key: odds.probability for key, odds in law.rows.items()}
+    else:
+        names = list(zip(item_id[found.pos].tolist(), item.tolist(), strict=True))
+        whole = {(pos, key): odds for key, odds in law.rows.items() for pos in (1, 2)}
+        expected = {name: odds.probability / 2 for name, odds in whole.items()}
+    assert np.allclose(found.probability, assert_as_often(names, expected), rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

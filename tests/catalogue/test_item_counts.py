@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankdistill.catalogue import counts as module
-from rankdistill.catalogue.counts import Counts, ItemCounts, count_names, counted, segment_totals
+from rankdistill.catalogue.counts import (
+    Counts,
+    ItemCounts,
+    count_names,
+    counted,
+    marked,
+    segment_totals,
+)
 from rankdistill.lists.batch import STAGES, Lists
 from rankdistill.lists.group import Grouped
 from tests.builders import large_lists, make_lists
@@ -42,41 +49,52 @@ def as_dict(counts: Counts) -> dict:
     return {item: dict(zip(names, numbers, strict=True)) for item, numbers in rows}
 
 
-@pytest.mark.parametrize("block", [1, 2, 65_535])
-@given(rows=logs())
-def test_counts_are_those_by_hand(block, rows):
+def far_apart(rows: list[dict]) -> list[dict]:
+    """The same with integer ids so far apart that no mark fits beside them in a word."""
+    far = [dict(row) for row in rows]
+    for row in far:
+        if isinstance(row.get("item_id"), int):
+            row["item_id"] = row["item_id"] * 2**55 - 2**61
+    return far
+
+
+@given(rows=logs(), spread=st.sampled_from([list, far_apart]))
+def test_counts_are_those_by_hand(rows, spread):
+    rows = spread(rows)
     lists = make_lists(rows)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "MAX_REQUESTS", block)
-        assert as_dict(counted(lists, positive(lists))) == by_hand(rows)
+    assert as_dict(counted([marked(lists, positive(lists))], 7)) == by_hand(rows)
 
 
-@given(logs(), st.integers(1, 3))
-def test_counts_add_up_over_any_batches(rows, size):
+@given(logs(), st.integers(1, 3), st.sampled_from([1, 5, 1000]), st.sampled_from([1, 1000]))
+def test_counts_add_up_over_any_batches(rows, size, max_marked, max_partial):
     lists, running = make_lists(rows), ItemCounts()
-    for first in range(0, lists.num_requests, size):
-        batch = lists.take(np.arange(first, min(first + size, lists.num_requests)))
-        running.add(counted(batch, positive(batch)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "MAX_MARKED", max_marked)
+        patch.setattr(module, "MAX_PARTIAL", max_partial)
+        for first in range(0, lists.num_requests, size):
+            batch = lists.take(np.arange(first, min(first + size, lists.num_requests)))
+            running.add(batch, positive(batch))
     rows_of = {row.pop("item_id"): row for row in running.total(("click",)).to_pylist()}
     assert rows_of == by_hand(rows)
 
 
 def test_partial_counts_are_put_together_when_they_grow_long(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "MAX_MARKED", 1)
     monkeypatch.setattr(module, "MAX_PARTIAL", 2)
-    counts = Counts(pa.array(["b", "a"]), np.array([[1, 2], *[[0, 0]] * 5]))
+    lists = make_lists([{"request_id": 1, "item_id": name} for name in "ba"])
     running = ItemCounts()
     for _ in range(5):
-        running.add(counts)
-        assert len(running._parts) <= 2
-    total = running.total(()).select(["item_id", "num_recalled"]).to_pydict()
-    assert dict(zip(*total.values(), strict=True)) == {"a": 10, "b": 5}
+        running.add(lists, positive(lists))
+        assert len(running._parts) <= 2 and not running._marked
+    total = running.total(("click",)).select(["item_id", "num_recalled"]).to_pydict()
+    assert dict(zip(*total.values(), strict=True)) == {"a": 5, "b": 5}
 
 
 def test_an_item_in_every_request_does_not_overflow():
     lists = large_lists(70_000, 1)
     same = lists.candidates.set_column(0, "item_id", pa.array(np.full(70_000, 7)))
     lists = replace(lists, candidates=same)
-    found = counted(lists, np.ones(70_000, dtype=bool))
+    found = counted([marked(lists, np.ones(70_000, dtype=bool))], 6)
     assert found.item_id.to_pylist() == [7]
     assert found.number.T.tolist() == [[70_000, 70_000, 70_000, 0, 0, 70_000]]
 
