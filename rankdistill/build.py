@@ -189,7 +189,8 @@ def _publish(
     if facts is not None:
         measured = days_of_metrics(facts, states, tally.by_dt, dts)
         made += tuple(metrics_parts(measured, root, build_id, recipe.schemas))
-        warnings += pass_gates(measured, prepared.settings.quality, data_set, staging)
+        options = prepared.settings.quality
+        warnings += pass_gates(measured, options, data_set, staging, warnings)
     notify("publishing", parts=len(made))
     published = data_set.publish(staging, made, recipe.schemas, days, info)
     warnings += keep_beside(data_set, published, prepared.settings.quality.chosen_gates())

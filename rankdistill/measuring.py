@@ -118,24 +118,37 @@ def days_of(data_set: DataSet, build: Build, dts: Collection[str] | None = None)
 
 
 def pass_gates(
-    days: Sequence[Day], options: QualityOptions, data_set: DataSet, staging: Staging
+    days: Sequence[Day],
+    options: QualityOptions,
+    data_set: DataSet,
+    staging: Staging,
+    warnings: Sequence[str] = (),
 ) -> list[str]:
-    """Warnings of what the gates say; GateError E0602 where `fail_on` is reached."""
+    """Warnings of what the gates say; GateError E0602 where `fail_on` is reached.
+
+    warnings: of the build so far, which may explain why.
+    """
     base = staging.base
     first = min(day.dt for day in days)
     known = days_of(data_set, base) if base is not None and TABLE in base.tables else []
     past = [day for day in known if day.dt < first]
     document = metrics(days, options.chosen_gates(), past)
-    bad = [m for m in document["measures"] if m["verdict"] in ("warn", "fail")]
+    bad = sorted(
+        (m for m in document["measures"] if m["verdict"] in ("warn", "fail")),
+        key=lambda m: -SEVERITY[m["verdict"]],
+    )
     if reaches(document["verdict"], options.fail_on):
         place = keep_failed(data_set, staging.build_id, document)
-        raise GateError(
+        fault = GateError(
             "E0602",
             "a quality gate failed, nothing is published",
             found="; ".join(line(m) for m in bad),
             help=f"rankdistill report --metrics {place}, and rankdistill explain {bad[0]['id']}; "
             "build --fail-on never publishes in spite of it",
         )
+        for warning in warnings:
+            fault.add_note(f"warning: {warning}")
+        raise fault
     return [line(m) for m in bad]
 
 
@@ -154,6 +167,13 @@ def keep_failed(data_set: DataSet, build_id: str, document: Mapping[str, Any]) -
 
 
 def line(measure: Mapping[str, Any]) -> str:
-    """One measure in a line: "Q07 Teacher ties fail: 0.31 (n 9,800)"."""
-    value = "-" if measure["value"] is None else f"{measure['value']:.4g}"
-    return f"{measure['id']} {measure['name']} {measure['verdict']}: {value} (n {measure['n']:,})"
+    """One measure in a line, by its values with the worst verdict: "Q07 Teacher ties fail: 0.31
+    (n 9,800)", "Q18 Mix of sources fail: least_fill 0.4 (n 1,200)"."""
+    values = {"": measure["value"], **measure["parts"]}
+    worst = [part for part, verdict in measure["verdicts"].items() if verdict == measure["verdict"]]
+    told = ", ".join(_valued(part, values.get(part)) for part in worst or [""])
+    return f"{measure['id']} {measure['name']} {measure['verdict']}: {told} (n {measure['n']:,})"
+
+
+def _valued(part: str, value: float | None) -> str:
+    return f"{part} {'-' if value is None else format(value, '.4g')}".strip()

@@ -182,6 +182,8 @@ def _told(run: Run, fault: BaseException) -> tuple[int, list[UserError]]:
     if isinstance(fault, UserError | UserErrors):
         errors = list(fault.errors) if isinstance(fault, UserErrors) else [fault]
         for error in errors:
+            for note in getattr(error, "__notes__", ()):  # what led to it
+                run.say(note)
             run.say(render(error))
         return fault.exit_code, errors
     traceback.print_exception(fault)

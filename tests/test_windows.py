@@ -38,7 +38,8 @@ def test_days_in_order_and_at_once_are_equal_without_any_switch(tmp_path, simula
     for day in DAYS:
         build(feeds[0], asked=only(day))
     build(feeds[1])
-    tables = DataSet.open(feeds[1].output).current().tables
+    # The metrics of a day also tell of the days after it, as far as they are there (Q20).
+    tables = [t for t in DataSet.open(feeds[1].output).current().tables if t != "metrics"]
     a, b = (DataSet.open(feed.output) for feed in feeds)
     assert "negatives" in tables
     assert [a.content_hash(t) for t in tables] == [b.content_hash(t) for t in tables]
