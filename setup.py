@@ -31,7 +31,7 @@ setup(
         "rankdistill.schemas": ["*.json"],
         "rankdistill.conf": ["*.yaml"],
         "rankdistill.docs.measures": ["*.md"],
-        "rankdistill.quality.report": ["page.css", "page.html.j2"],
+        "rankdistill.quality.report": ["page.css", "*.html.j2"],
     },
     install_requires=[
         "numpy>=1.26",

@@ -17,13 +17,13 @@ import pyarrow as pa
 from rankdistill.contract import table_contract
 from rankdistill.engines.spill import spill
 from rankdistill.errors import ConfigError, PlaceError
-from rankdistill.measuring import days_of
 from rankdistill.quality.compare import Side, compared
 from rankdistill.quality.measure import Gate
-from rankdistill.quality.metrics import TABLE, metrics
+from rankdistill.quality.metrics import TABLE
 from rankdistill.store.builds import Build
 from rankdistill.store.content import ContentHash
 from rankdistill.store.dataset import DataSet
+from rankdistill.verdict import days_read, document_of, readable
 
 MAX_ROWS = 20  # keys that are shown of the rows that one side alone has
 COMPARED = ("lists", "pointwise", "pairwise", "listwise", "negatives", "items", "responses")
@@ -65,9 +65,10 @@ def of_days(picked: Picked, dt: str | None) -> Picked:
     return Picked(f"{picked.name} dt={dt}", picked.data_set, picked.build, (dt,))
 
 
-def against(picked: Picked, baseline: str) -> tuple[Picked, Picked]:
+def against(picked: Picked, baseline: str, dt: str | None = None) -> tuple[Picked, Picked]:
     """(what is compared with, the newest day or build): yesterday, weekday, or last:N builds ago.
 
+    dt: the day in place of the newest, or the one day of both builds.
     Raises ConfigError E0107 for another word, PlaceError E0206 where there is no such day.
     """
     word, _, number = baseline.partition(":")
@@ -79,7 +80,7 @@ def against(picked: Picked, baseline: str) -> tuple[Picked, Picked]:
             )
         old = known[-1 - int(number)]
         before = Picked(f"build {old.number}", picked.data_set, old, tuple(sorted(old.days)))
-        return before, picked
+        return of_days(before, dt), of_days(picked, dt)
     if baseline not in BASELINES:
         raise ConfigError(
             "E0107",
@@ -88,8 +89,11 @@ def against(picked: Picked, baseline: str) -> tuple[Picked, Picked]:
             help="yesterday: the day before the newest; weekday: seven days before; last:N: N "
             "builds ago",
         )
-    newest = of_days(picked, picked.days[-1])
-    return of_days(picked, _before(picked.days, baseline)), newest
+    if not picked.days:
+        raise PlaceError("E0206", f"{picked.name} has no day", help="rankdistill build")
+    newest = of_days(picked, dt or picked.days[-1])
+    days = tuple(day for day in picked.days if day <= newest.days[0])
+    return of_days(picked, _before(days, baseline)), newest
 
 
 def _before(days: tuple[str, ...], baseline: str) -> str | None:
@@ -115,7 +119,9 @@ def diff(a: Picked, b: Picked, gates: Mapping[str, Gate | None]) -> dict[str, An
     # The requests of different days are different ones: to list them says nothing.
     tables = tables if {*a.days} & {*b.days} else []
     only = {table: only_in_one(a, b, table) for table in tables if not _is_same(a, b, table)}
-    return compared(_side(a, gates), _side(b, gates), only)
+    sides = _side(a, gates), _side(b, gates)
+    with readable(b.data_set):
+        return compared(*sides, only)
 
 
 def only_in_one(a: Picked, b: Picked, table: str) -> dict[str, Any]:
@@ -181,10 +187,11 @@ def _side(picked: Picked, gates: Mapping[str, Gate | None]) -> Side:
         for t in tables
     }
     schemas = {t: data_set.schema(t) for t in tables}
-    if not _has(picked, TABLE):
+    every = days_read(data_set, build) if _has(picked, TABLE) else {}
+    if not picked.days or any(dt not in every for dt in picked.days):
         return Side(picked.name, picked.days, schemas, rows)
-    every = days_of(data_set, build)
-    days = [day for day in every if day.dt in picked.days]
-    past = [day for day in every if day.dt < picked.days[0]]
-    document = metrics(days, gates, past)
-    return Side(picked.name, picked.days, schemas, rows, days, document)
+    days = [every[dt] for dt in picked.days]
+    past = [day for day in every.values() if day.dt < picked.days[0]]
+    return Side(
+        picked.name, picked.days, schemas, rows, days, document_of(data_set, days, past, gates)
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,15 @@ from rankdistill.errors import ConfigError, GateError, PlaceError
 from rankdistill.measuring import line, reaches
 from rankdistill.quality import words
 from rankdistill.quality.junit import junit as as_junit
-from rankdistill.quality.metrics import as_text
+from rankdistill.quality.metrics import Day, as_text
 from rankdistill.quality.options import QualityOptions
 from rankdistill.quality.text_table import text_table
 from rankdistill.settings import Settings, read_settings
+from rankdistill.store.builds import Build
 from rankdistill.store.dataset import DataSet
 from rankdistill.store.files import replace_text
 from rankdistill.verbs import Run
-from rankdistill.verdict import judged_build, read_file
+from rankdistill.verdict import days_read, judged_build, read_file
 
 FILES = ("report.html", "report.md", "report.json")
 
@@ -59,25 +60,39 @@ class Found:
 
 def find(asked: Asked) -> Found:
     """What was asked for. Raises InputError E0601 where it is missing or damaged."""
-    settings, options = _options(asked)
+    settings, options = chosen(asked.config, asked.overrides)
     if asked.metrics:
         return Found(read_file(asked.metrics), Path(asked.metrics).name, options)
+    data_set, build = _build(asked, settings)
+    document = judged_build(data_set, build, options.chosen_gates(), asked.dts or None)
+    return Found(document, f"build {build.number} of {data_set.root.name}", options)
+
+
+def all_days(asked: Asked) -> tuple[DataSet, list[Day], QualityOptions]:
+    """The days of a build, by dt, not yet judged. Raises as `find`."""
+    settings, options = chosen(asked.config, asked.overrides)
+    data_set, build = _build(asked, settings)
+    days = days_read(data_set, build)
+    return data_set, [days[dt] for dt in sorted(days)], options
+
+
+def _build(asked: Asked, settings: Settings | None) -> tuple[DataSet, Build]:
     data_set = DataSet.open(asked.data or (settings.output if settings else ""))
     build = data_set.current() if asked.build is None else data_set.build(asked.build)
     if build is None:
         raise PlaceError(
             "E0206", f"{data_set.root} has no build yet", help="rankdistill build --config FILE"
         )
-    document = judged_build(data_set, build, options.chosen_gates(), asked.dts or None)
-    return Found(document, f"build {build.number} of {data_set.root.name}", options)
+    return data_set, build
 
 
-def _options(asked: Asked) -> tuple[Settings | None, QualityOptions]:
-    if asked.config is not None:
-        settings = read_settings(asked.config, list(asked.overrides))
+def chosen(config: str | None, overrides: Sequence[str]) -> tuple[Settings | None, QualityOptions]:
+    """The settings of a config file, if one is given, and what it says of quality."""
+    if config is not None:
+        settings = read_settings(config, list(overrides))
         return settings, settings.quality
-    own = [override.removeprefix("quality.") for override in asked.overrides]
-    if own != list(asked.overrides) or not own:
+    own = [override.removeprefix("quality.") for override in overrides]
+    if own != list(overrides) or not own:
         return None, load(QualityOptions, apply_overrides(read_document("{}", "--set"), own))
     raise ConfigError("E0108", "without --config only quality.* can be set", found=own[0])
 
@@ -90,17 +105,18 @@ def report(run: Run, asked: Asked, out: str, redact_ids: bool) -> None:
     found = find(asked)
     text = as_text(redacted(found.document) if redact_ids else found.document)
     document = json.loads(text)  # in the order of the file, wherever it is from
-    folder = _folder(out)
+    folder = made_folder(out)
     texts = (page(document, found.title), markdown(document, found.title), text)
     for name, text in zip(FILES, texts, strict=True):
-        _write(folder / name, text)
+        write(folder / name, text)
     files = [str(Path(out) / name) for name in FILES]
     told = words.sentence(document)
     run.facts.update(verdict=document["verdict"], files=files)
     run.show("\n".join([told, *files]), {"verdict": document["verdict"], "files": files})
 
 
-def _folder(out: str) -> Path:
+def made_folder(out: str) -> Path:
+    """The folder to write to. PlaceError E0202 where there can be none."""
     folder = Path(out)
     try:
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -109,7 +125,8 @@ def _folder(out: str) -> Path:
     return folder
 
 
-def _write(place: Path, text: str) -> None:
+def write(place: Path, text: str) -> None:
+    """A file as a whole. PlaceError E0202 where it cannot be."""
     try:
         replace_text(place, text)
     except OSError as fault:
@@ -126,7 +143,7 @@ def check(run: Run, asked: Asked, junit: str | None, summary: str | None) -> Non
     found = find(asked)
     document, fail_on = found.document, found.options.fail_on
     if junit is not None:
-        _write(Path(junit), as_junit(document, fail_on))
+        write(Path(junit), as_junit(document, fail_on))
     if summary is not None:
         from rankdistill.quality.report.markdown import markdown
 

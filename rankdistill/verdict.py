@@ -5,7 +5,8 @@ Between the store, which holds the table `metrics`, and `quality`, which reads a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def judged_build(
     read, PlaceError E0206 where there is no such day.
     """
     asked = _asked(data_set, build, dts)
-    days = _read(data_set, build)
+    days = days_read(data_set, build)
     if missing := [dt for dt in asked if dt not in days]:
         raise InputError(
             "E0601",
@@ -64,7 +65,8 @@ def _asked(data_set: DataSet, build: Build, dts: Collection[str] | None) -> list
     return sorted(dts or build.days)
 
 
-def _read(data_set: DataSet, build: Build) -> dict[str, Day]:
+def days_read(data_set: DataSet, build: Build) -> dict[str, Day]:
+    """dt -> what the table `metrics` of a build holds; InputError E0601 where it cannot be read."""
     try:
         _refuse_changed(data_set, build)
         return {day.dt: day for day in days_of(data_set, build)}
@@ -88,8 +90,23 @@ def _refuse_changed(data_set: DataSet, build: Build) -> None:
 
 def _judged(data_set: DataSet, days: list[Day], known: list[Day], gates: Gates) -> dict[str, Any]:
     first = min(day.dt for day in days)
+    return document_of(data_set, days, [day for day in known if day.dt < first], gates)
+
+
+def document_of(
+    data_set: DataSet, days: Sequence[Day], past: Sequence[Day], gates: Gates
+) -> dict[str, Any]:
+    """The content of metrics.json; past: days before these. InputError E0601 where states of
+    another make meet."""
+    with readable(data_set):
+        return metrics(days, gates, past)
+
+
+@contextmanager
+def readable(data_set: DataSet) -> Iterator[None]:
+    """InputError E0601 where states that are read are of another make."""
     try:
-        return metrics(days, gates, [day for day in known if day.dt < first])
+        yield
     except UNREADABLE as fault:
         found = f"{type(fault).__name__}: {fault}"
         raise damaged(f"the table {TABLE} of {data_set.root}", found) from fault
@@ -105,7 +122,7 @@ def keep_beside(data_set: DataSet, build: Build, gates: Gates) -> list[str]:
     try:
         place.unlink(missing_ok=True)
         if TABLE in build.tables:
-            days = list(_read(data_set, build).values())
+            days = list(days_read(data_set, build).values())
             replace_text(place, as_text(_judged(data_set, days, days, gates)))
     except (UserError, OSError, *UNREADABLE) as fault:
         return [f"{FILE} is not written: {fault}"]

@@ -14,7 +14,7 @@ from rankdistill.verbs import leave_threads_to_us
 # In the order of --help; a function's name, with dashes, is its verb.
 VERBS = (
     *(log.simulate, log.validate, log.plan, log.build, log.preview),
-    *(quality.report, quality.check),
+    *(quality.report, quality.check, quality.diff, quality.baseline),
     *(handover.files, handover.export_samples, handover.mine_negatives),
     *(versions.versions, versions.rollback, versions.gc, versions.verify),
     *(aid.doctor, aid.explain, aid.demo),

@@ -58,3 +58,42 @@ def check(
     chosen = (*(set_ or ()), *failing(fail_on))
     asked = reporting.Asked(config, chosen, data, build, tuple(dt or ()), metrics)
     reporting.check(run, asked, junit, summary)
+
+
+def diff(
+    run: Run,
+    a: Annotated[str, typer.Argument(metavar="A", help="a data set's folder, or FOLDER@BUILD")],
+    b: Annotated[
+        str | None, typer.Argument(metavar="B", help="another one, or another build of it")
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", help="in place of B: yesterday, weekday, or last:N builds ago"),
+    ] = None,
+    dt: Annotated[str | None, typer.Option("--dt", help="only this day")] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", help="a folder for diff.html, diff.md and diff.json")
+    ] = None,
+    config: Annotated[
+        str | None, typer.Option("--config", "-c", help="the YAML file whose gates judge both")
+    ] = None,
+    set_: Set = None,
+) -> None:
+    """Say what changed from A to B: schema, config, counts, distributions, measures, rows."""
+    from rankdistill import comparing
+
+    comparing.diff(run, comparing.Asked(a, b, baseline, dt, config, tuple(set_ or ())), out)
+
+
+def baseline(
+    run: Run,
+    config: Gates = None,
+    data: Data = None,
+    build: Number = None,
+    set_: Set = None,
+) -> None:
+    """Propose gates from the clean days of a data set, as YAML for its config."""
+    from rankdistill import comparing, reporting
+
+    asked = reporting.Asked(config, tuple(set_ or ()), data, build, (), None)
+    comparing.baseline(run, asked)

@@ -47,6 +47,7 @@ def compared(
         "schema": schema_changes(a.schemas, b.schemas),
         "rows": _pairs(a.rows, b.rows),
         "only": dict(only or {}),
+        "metrics": {"a": a.document is not None, "b": b.document is not None},
         "config": [],
         "counts": [],
         "funnel": [],
@@ -121,6 +122,7 @@ def measure_rows(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[dict[str, A
             {
                 "id": name,
                 "name": (other or one)["name"],
+                "unit": (other or one)["unit"],
                 "a": one.get("value"),
                 "b": other.get("value"),
                 "verdict_a": verdicts[0],

@@ -43,7 +43,7 @@ def markdown(document: Mapping[str, Any], title: str) -> str:
     rows = funnel(document)
     pairs = zip(rows["labels"], rows["counts"], strict=True)
     told = [(escaped(label), words.number(number)) for label, number in pairs]
-    return "\n".join([*lines, "## From log to samples", "", *_table(("", "number"), told), ""])
+    return "\n".join([*lines, "## From log to samples", "", *table(("", "number"), told), ""])
 
 
 def _alarm(measure: Mapping[str, Any]) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _measures(document: Mapping[str, Any]) -> Iterator[str]:
         if m["verdict"] != "not applicable"
     ]
     if rows:
-        yield from _table(("measure", "verdict", "value", "of what", "n"), rows)
+        yield from table(("measure", "verdict", "value", "of what", "n"), rows)
 
 
 def _silent(document: Mapping[str, Any]) -> Iterator[str]:
@@ -81,7 +81,7 @@ def _silent(document: Mapping[str, Any]) -> Iterator[str]:
         yield from ("", "</details>")
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Cells are escaped already."""
     yield f"| {' | '.join(header)} |"
     yield f"|{'---|' * len(header)}"

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
@@ -16,6 +14,7 @@ from rankdistill.quality import words
 from rankdistill.quality.cookbook import page_of, to_do
 from rankdistill.quality.report import pictures
 from rankdistill.quality.report.bins import Bins, bins_of
+from rankdistill.quality.report.html import template
 from rankdistill.quality.report.sections import Section, funnel, sections
 
 MAX_SEGMENTS, MAX_DAYS, MAX_EXAMPLES, MAX_PARTS = 20, 31, 20, 40
@@ -26,7 +25,7 @@ MARKS = {"ok": "good", "warn": "warns", "fail": "fails", "not applicable": "does
 
 def page(document: Mapping[str, Any], title: str) -> str:
     """The HTML. title: what was measured, "build 3 of feed", as one line."""
-    return _template().render(
+    return template("page.html.j2").render(
         title=words.plain(title),
         document=document,
         sentence=words.sentence(document),
@@ -37,17 +36,6 @@ def page(document: Mapping[str, Any], title: str) -> str:
         marks=MARKS,
         words=words,
     )
-
-
-@cache
-def _template() -> Template:
-    folder = files("rankdistill.quality.report")
-    # select_autoescape goes by a file's name; all that is rendered here is HTML.
-    own = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    own.globals["style"] = Markup((folder / "page.css").read_text(encoding="utf-8"))  # noqa: S704
-    return own.from_string((folder / "page.html.j2").read_text(encoding="utf-8"))
 
 
 @cache

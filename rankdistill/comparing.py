@@ -1,0 +1,66 @@
+"""What `diff` and `baseline` do: a data set held against another, and against its own past."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from rankdistill import differ, reporting
+from rankdistill.errors import ConfigError
+from rankdistill.quality.baseline import as_rows, as_yaml, propose
+from rankdistill.quality.metrics import as_text, judged_days
+from rankdistill.verbs import Run
+from rankdistill.verdict import readable
+
+FILES = ("diff.html", "diff.md", "diff.json")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is compared: places a and b, or a and what `baseline` says of it; dt: one day."""
+
+    a: str
+    b: str | None
+    baseline: str | None
+    dt: str | None
+    config: str | None
+    overrides: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if (self.b is None) == (self.baseline is None):
+            raise ConfigError("E0105", "give A and B, or A and --baseline, not both")
+
+
+def diff(run: Run, asked: Asked, out: str | None) -> None:
+    """Tell what changed, and write it where `out` says."""
+    from rankdistill.quality.report.diff import markdown, page, text
+
+    _, options = reporting.chosen(asked.config, asked.overrides)
+    found = json.loads(as_text(differ.diff(*_picked(asked), options.chosen_gates())))
+    files = []
+    if out is not None:
+        folder = reporting.made_folder(out)
+        for name, content in zip(
+            FILES, (page(found), markdown(found), as_text(found)), strict=True
+        ):
+            reporting.write(folder / name, content)
+        files = [f"{out}/{name}" for name in FILES]
+    run.facts.update(equal=found["equal"], files=files)
+    run.show("\n".join([text(found), *([""] if files else []), *files]), found)
+
+
+def _picked(asked: Asked) -> tuple[differ.Picked, differ.Picked]:
+    if asked.b is not None:
+        return differ.pick(asked.a, asked.dt), differ.pick(asked.b, asked.dt)
+    assert asked.baseline is not None
+    return differ.against(differ.pick(asked.a), asked.baseline, asked.dt)
+
+
+def baseline(run: Run, asked: reporting.Asked) -> None:
+    """Print the gates that the clean days of a build propose."""
+    data_set, days, options = reporting.all_days(asked)
+    gates = options.chosen_gates()
+    with readable(data_set):
+        judged = judged_days(days, gates)
+    proposals = propose(list(judged.values()), gates)
+    run.show(as_yaml(proposals), as_rows(proposals))
