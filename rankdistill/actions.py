@@ -20,7 +20,6 @@ from rankdistill.log.simulate import SimulateOptions
 from rankdistill.log.simulate import simulate as simulate_log
 from rankdistill.quality.cookbook import cookbook
 from rankdistill.quality.text_table import text_table
-from rankdistill.request import differs, preview_request
 from rankdistill.settings import Settings, read_settings, settings_of
 from rankdistill.store.dataset import DataSet
 from rankdistill.summary import build_summary, sample_shape, span_of
@@ -133,15 +132,6 @@ def _tell(run: Run, chosen: Settings, made: builder.BuildResult) -> None:
     for warning in made.warnings:
         run.say(f"warning: {warning}")
     run.show(build_summary(made, chosen.output), facts)
-
-
-def preview(run: Run, chosen: Settings, request_id: str, why: bool) -> None:
-    found = DataSet.open(chosen.output)
-    shown = preview_request(found, chosen, request_id, why=why)
-    if why and differs(found, chosen):
-        run.say("warning: the current build was made under other settings; these reasons are of")
-        run.say("the config as it is now")
-    run.show(shown.text(), shown.as_dict())
 
 
 def files(run: Run, found: DataSet, table: str, build: int | None, dt: str | None) -> None:

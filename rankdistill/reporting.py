@@ -1,4 +1,4 @@
-"""What `report` and `check` do: find the metrics, judge them, write pages and verdicts."""
+"""What `report`, `check` and `preview` do: find what was asked for, judge it, write pages."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rankdistill.quality.junit import junit as as_junit
 from rankdistill.quality.metrics import Day, as_text
 from rankdistill.quality.options import QualityOptions
 from rankdistill.quality.text_table import text_table
+from rankdistill.request import differs, preview_request
 from rankdistill.settings import Settings, read_settings
 from rankdistill.store.builds import Build
 from rankdistill.store.dataset import DataSet
@@ -137,6 +138,21 @@ def _unwritable(place: str, fault: OSError) -> PlaceError:
     return PlaceError(
         "E0202", f"{place} cannot be written", found=str(fault.strerror), help="name another place"
     )
+
+
+def preview(run: Run, chosen: Settings, request_id: str, why: bool, html: str | None) -> None:
+    found = DataSet.open(chosen.output)
+    shown = preview_request(found, chosen, request_id, why=why)
+    if why and differs(found, chosen):
+        run.say("warning: the current build was made under other settings; these reasons are of")
+        run.say("the config as it is now")
+    if html is None:
+        run.show(shown.text(), shown.as_dict())
+        return
+    from rankdistill.quality.report.request_page import request_page
+
+    _write(Path(html), request_page(shown, f"build {shown.build} of {found.root.name}"))
+    run.show(html, {**shown.as_dict(), "html": html})
 
 
 def check(run: Run, asked: Asked, junit: str | None, summary: str | None) -> None:

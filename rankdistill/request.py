@@ -55,7 +55,8 @@ def preview_request(
         side = _side(data_set, build, settings, lists, dt)
         reasons = reason_rows(lists, _reasons(lists, settings, facts, samples, side))
         reasons += outside_rows(lists, samples.get("negatives", []), side)
-    return Preview(head, candidate_rows(lists), samples, reasons)
+    number = build.number if build else 0
+    return Preview(head, candidate_rows(lists), samples, reasons, number)
 
 
 def differs(data_set: DataSet, settings: Settings) -> bool:

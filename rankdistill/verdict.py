@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rankdistill.describing import describe
 from rankdistill.errors import InputError, PlaceError, UserError
 from rankdistill.measuring import days_of
 from rankdistill.quality.measure import Gate
@@ -113,20 +114,22 @@ def readable(data_set: DataSet) -> Iterator[None]:
 
 
 def keep_beside(data_set: DataSet, build: Build, gates: Gates) -> list[str]:
-    """Write metrics.json of `build`, just published, beside it; warnings where it cannot be.
+    """Write metrics.json and the card of `build`, just published, beside it; warnings where one
+    cannot be.
 
     Of the days that have metrics; removed where none has. It is derived, so whatever is wrong
     with it fails no build, and none is left rather than that of another build.
     """
-    place = data_set.root / FILE
+    place, document, warnings = data_set.root / FILE, None, []
     try:
         place.unlink(missing_ok=True)
         if TABLE in build.tables:
             days = list(days_read(data_set, build).values())
-            replace_text(place, as_text(_judged(data_set, days, days, gates)))
+            document = _judged(data_set, days, days, gates)
+            replace_text(place, as_text(document))
     except (UserError, OSError, *UNREADABLE) as fault:
-        return [f"{FILE} is not written: {fault}"]
-    return []
+        warnings.append(f"{FILE} is not written: {fault}")
+    return warnings + describe(data_set, build, document)
 
 
 def read_file(path: str) -> dict[str, Any]:

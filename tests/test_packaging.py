@@ -24,6 +24,7 @@ SHIPPED = (
     "pyproject.toml",
     "README.md",
 )
+PAGES = ("page.css", *(f"{name}.html.j2" for name in ("head", "page", "diff", "request")))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_the_wheel_holds_every_module_schema_and_config_and_nothing_else_of_ours
     expected |= {f"rankdistill/conf/{path.name}" for path in (ROOT / "conf").glob("*.yaml")}
     texts = (ROOT / "docs" / "measures").glob("*.md")
     expected |= {f"rankdistill/docs/measures/{path.name}" for path in texts}
-    expected |= {f"rankdistill/quality/report/{name}" for name in ("page.css", "page.html.j2")}
+    expected |= {f"rankdistill/quality/report/{name}" for name in PAGES}
     code = (ROOT / "rankdistill").rglob("*.py")
     expected |= {str(path.relative_to(ROOT)) for path in code}
     expected.add("rankdistill/py.typed")

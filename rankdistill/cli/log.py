@@ -90,9 +90,10 @@ def preview(
     set_: Set = None,
     output: Output = None,
     why: Annotated[bool, typer.Option("--why", help="say why each was kept or left")] = False,
+    html: Annotated[str | None, typer.Option("--html", help="write it as a page here")] = None,
 ) -> None:
     """Show one request: its candidates, and the samples of each kind made from it."""
-    from rankdistill import actions
+    from rankdistill import actions, reporting
 
     chosen = actions.settings(config, set_, None, output, None)
-    actions.preview(run, chosen, request_id, why)
+    reporting.preview(run, chosen, request_id, why, html)

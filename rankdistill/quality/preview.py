@@ -17,12 +17,16 @@ COMMON = ("request_id", "user_id", "request_time", "split", "dt")
 
 @dataclass(frozen=True)
 class Preview:
-    """head: the request's own columns; candidates and each kind's samples as plain rows."""
+    """head: the request's own columns; candidates and each kind's samples as plain rows.
+
+    build: the number of the build they are read from.
+    """
 
     head: Mapping[str, Any]
     candidates: list[dict[str, Any]]
     samples: Mapping[str, list[dict[str, Any]]]
     reasons: list[dict[str, Any]] | None = None
+    build: int = 0
 
     def text(self) -> str:
         """Candidates and samples; with reasons those alone, a line per candidate."""

@@ -110,6 +110,16 @@ def test_preview_shows_candidates_and_rows_and_why_each_is_there(built):
     assert "2026110100000000" in error
 
 
+def test_preview_writes_a_page_of_the_request(built):
+    shown = run("preview", REQUEST, "-c", "feed.yaml", "--why", "--html", "request.html")
+    assert shown.stdout == "request.html\n"
+    page = Path("request.html").read_text()
+    for told in (f"Request {REQUEST}", "build 1 of feed", "What became of each", "Listwise"):
+        assert told in page
+    error = run("preview", REQUEST, "-c", "feed.yaml", "--html", "no/such/page.html", code=4).stderr
+    assert "error[E0202]" in error
+
+
 def test_preview_says_so_where_the_settings_are_not_those_of_the_build(built):
     changed = ["-c", "feed.yaml", "--why", "--set", "samples.pairwise.top_k=1"]
     assert "other settings" in run("preview", REQUEST, *changed).stderr

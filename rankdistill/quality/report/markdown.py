@@ -39,11 +39,23 @@ def markdown(document: Mapping[str, Any], title: str) -> str:
         lines += ["## What to look at first", ""]
         for measure in bad:
             lines += [*_alarm(measure), ""]
-    lines += ["## Measures", "", *_measures(document), *_silent(document), ""]
+    lines += ["## Measures", "", *measures_table(document), ""]
+    return "\n".join([*lines, "## From log to samples", "", *funnel_table(document), ""])
+
+
+def measures_table(document: Mapping[str, Any]) -> Iterator[str]:
+    """A row per measure; those that do not apply are folded away."""
+    yield from _measures(document)
+    yield from _silent(document)
+
+
+def funnel_table(document: Mapping[str, Any]) -> Iterator[str]:
+    """What came of the log's rows."""
     rows = funnel(document)
     pairs = zip(rows["labels"], rows["counts"], strict=True)
-    told = [(escaped(label), words.number(number)) for label, number in pairs]
-    return "\n".join([*lines, "## From log to samples", "", *table(("", "number"), told), ""])
+    yield from table(
+        ("", "number"), [(escaped(label), words.number(number)) for label, number in pairs]
+    )
 
 
 def _alarm(measure: Mapping[str, Any]) -> Iterator[str]:
