@@ -151,7 +151,7 @@ def preview(run: Run, chosen: Settings, request_id: str, why: bool, html: str | 
         return
     from rankdistill.quality.report.request_page import request_page
 
-    _write(Path(html), request_page(shown, f"build {shown.build} of {found.root.name}"))
+    write(Path(html), request_page(shown, f"build {shown.build} of {found.root.name}"))
     run.show(html, {**shown.as_dict(), "html": html})
 
 
