@@ -102,6 +102,8 @@ def _card(measure: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _gated_first(measure: Mapping[str, Any]) -> list[tuple[str, float | None]]:
+    if "funnel" in measure["histogram"]:
+        return []  # its table has them
     return sorted(measure["parts"].items(), key=lambda part: part[0] not in measure["threshold"])
 
 
