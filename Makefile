@@ -24,7 +24,7 @@ demo: $(BIN)/.core  ## simulate a log, build all samples, show them (no Java)
 	$(RUN) rankdistill demo
 
 test: $(BIN)/.dev  ## all tests; Spark's run where Java 17+ is found
-	$(RUN) pytest $(TESTS)
+	$(RUN) pytest -n 2 $(TESTS)
 
 check: lint types test  ## format, lint, types, tests
 

@@ -14,8 +14,6 @@ from hypothesis import settings
 settings.register_profile("rankdistill", deadline=None, derandomize=True)
 settings.load_profile("rankdistill")
 
-_SKIPPED: list[str] = []
-
 
 @functools.cache
 def _why_not_spark() -> str | None:
@@ -41,13 +39,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         return
     if os.environ.get("CI") == "true":
         pytest.fail(f"CI must run the Spark tests: {why}", pytrace=False)
-    _SKIPPED.append(why)
     pytest.skip(why)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    if _SKIPPED:
-        line = f"{len(_SKIPPED)} SPARK TESTS WERE SKIPPED: {_SKIPPED[0]}"
+    # Of the reports, which the workers of xdist send to who prints this.
+    skipped = [r for r in terminalreporter.stats.get("skipped", ()) if "spark" in r.keywords]
+    if skipped:
+        line = f"{len(skipped)} SPARK TESTS WERE SKIPPED: {_why_not_spark()}"
         terminalreporter.write_line(line, red=True, bold=True)
 
 
