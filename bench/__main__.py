@@ -272,6 +272,28 @@ def mining(bench: Bench) -> None:
         )
 
 
+def quality(bench: Bench) -> None:
+    """Lists, pairs and points measured while they are built, against the same unmeasured; then
+    what each measure costs."""
+    from bench.measures import report
+
+    rows = log(bench.data, bench.rows)
+    chosen = ("samples.listwise=null", "quality.fail_on=never")
+    ours = bench.ours(rows, "all.yaml", *chosen)
+    peer = bench.ours(rows, "all.yaml", *chosen, "quality.measure=false")
+    title = f"lists + pairs + points measured (ours) over unmeasured (peer), {bench.rows:,} rows"
+    bench.against(title, 1.25, ours, peer)
+    report(rows, HERE / "all.yaml", chosen, bench.data)
+
+
+def clean_days(bench: Bench) -> None:
+    """On how many of 100 clean days a gate fires."""
+    from bench.clean_days import report
+
+    print("\nalarms on clean days", flush=True)
+    report(100, bench.data)
+
+
 def steps(bench: Bench) -> None:
     """Where the time of a build goes."""
     from bench.steps import report
@@ -293,6 +315,8 @@ BENCHES: dict[str, Callable[[Bench], None]] = {
     "history": history,
     "features": features,
     "mining": mining,
+    "quality": quality,
+    "clean_days": clean_days,
     "steps": steps,
     "spark": spark,
     "large": large,

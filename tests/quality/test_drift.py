@@ -122,3 +122,13 @@ def test_six_weeks_are_too_few():
     today = (date(2026, 1, 5) + timedelta(42)).isoformat()
     assert anomalies(today, {"Q07": Reading(0.1, 9)}, days(42, lambda d: 0.1)) is None
     assert anomalies("undated", {"Q07": Reading(0.1, 9)}, days(70, lambda d: 0.1)) is None
+
+
+def test_a_bin_is_a_quarter_of_an_octave_of_either_sign():
+    rng = np.random.default_rng(5)
+    values = rng.normal(size=50_000) * 2.0 ** rng.integers(-14, 24, 50_000)
+    values[:6] = [0.0, -0.0, 5e-324, -5e-324, 1e308, -1e308]
+    mantissa, exponent = np.frexp(np.abs(values))
+    step = (exponent + 9) * 4 + np.floor(mantissa * 8) - 3
+    expected = 120 + np.sign(values) * np.clip(step, 0, 120)
+    assert (magnitude_bin(values) == expected).all()

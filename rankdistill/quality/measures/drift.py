@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from rankdistill.lists.batch import numbers
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measure import (
     Gate,
@@ -22,12 +21,18 @@ from rankdistill.quality.measure import (
     Shared,
     binned,
 )
+from rankdistill.quality.scored import scored
 from rankdistill.quality.state import Adder, State
 
 # Magnitudes of any scale: 4 bins an octave from 2^-10 to 2^20, of both signs, and one around 0.
 _LEAST, _OCTAVES, _PER_OCTAVE = -10, 30, 4
 _HALF = _OCTAVES * _PER_OCTAVE
 NUM_SCORES = 2 * _HALF + 1
+# Of a float64's bits: all but the sign; those behind two of the mantissa; the first bin.
+_MAGNITUDE, _BEHIND = 2**63 - 1, 50
+_FIRST = (1023 + _LEAST) * _PER_OCTAVE - 1
+BLOCK = 1 << 15
+NO_SEGMENT = np.zeros(0, dtype=np.int64)  # the days before are known as a whole
 PLACES = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100, 200, 500)  # positions; the last is open
 MAX_BINS = 20  # neighbours are merged until no more are left: PSI of many thin bins is noise
 TOO_FAR = 3.09  # 0.999 of the standard normal
@@ -36,24 +41,28 @@ TOO_FAR = 3.09  # 0.999 of the standard normal
 def magnitude_bin(values: np.ndarray) -> np.ndarray:
     """The bin (0 .. NUM_SCORES - 1) of finite floats [T], int64.
 
-    The edges do not depend on the data, and exponents and mantissas are exact on every machine.
+    The edges do not depend on the data: a bin is the exponent and the first two bits of the
+    mantissa, as they stand in the float.
     """
-    mantissa, exponent = np.frexp(np.abs(values))
-    step = (exponent.astype(np.int64) - 1 - _LEAST) * _PER_OCTAVE
-    step += (mantissa * (2 * _PER_OCTAVE)).astype(np.int64) - _PER_OCTAVE + 1
-    return _HALF + np.sign(values).astype(np.int64) * np.clip(step, 0, _HALF)
+    bits = np.ascontiguousarray(values, dtype=np.float64).view(np.int64)
+    found = np.empty(len(bits), dtype=np.int64)
+    for first in range(0, len(bits), BLOCK):  # stays in cache
+        some = bits[first : first + BLOCK]
+        step = ((some & _MAGNITUDE) >> _BEHIND) - _FIRST
+        np.clip(step, 0, _HALF, out=step)
+        minus = some >> 63  # -1 below 0
+        found[first : first + BLOCK] = ((step ^ minus) - minus) + _HALF
+    return found
 
 
 def _watch_lists(seen: Seen, add: Adder, facts: Facts) -> None:
     lists = seen.lists
     if lists.has_score:
-        known = np.flatnonzero(~np.isnan(lists.score))
-        add.bins("score", lists.request[known], magnitude_bin(lists.score[known]), NUM_SCORES)
-    position = numbers(lists.candidates.column("position"), np.int64)
-    shown = np.flatnonzero(position > 0)
-    if len(shown):
-        place = np.searchsorted(PLACES, position[shown], side="right") - 1
-        add.bins("position", lists.request[shown], place, len(PLACES))
+        add.bins("score", NO_SEGMENT, magnitude_bin(scored(seen).score), NUM_SCORES)
+    position = lists.candidates.column("position").drop_null()
+    place = np.searchsorted(PLACES, position.to_numpy(zero_copy_only=False), side="right")
+    if len(place):
+        add.bins("position", NO_SEGMENT, place[place > 0] - 1, len(PLACES))
     if facts.has_time:
         times = lists.requests.column("request_time")
         hour = times.cast("timestamp[us]").cast("int64").fill_null(0).to_numpy()
@@ -171,6 +180,7 @@ MEASURES = (
         watch={"lists": _watch_lists, "pointwise": _watch_weights},
         read=_read,
         gates={"": Gate(0.10, 0.25), "js": Gate(0.1, 0.2)},
+        by_segment=False,
         by_day=True,
         unit="number",
     ),

@@ -150,7 +150,7 @@ MEASURES = (
         watch={"negatives": _watch_near},
         read=_read_near,
         applies=_unscored,
-        gates={"": Gate(0.01, 0.10)},
+        gates={"": Gate(0.02, 0.10)},
     ),
     Measure(
         id="Q22",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -24,6 +26,10 @@ from rankdistill.quality.measure import (
 from rankdistill.quality.state import Adder, State
 
 HOURS = 24
+# Against so many days before; the volume from as many on, for a weekday is no outage.
+PAST_DAYS = 7
+# An hour that used to have fewer requests may be empty by chance: e^-12 of so many.
+LEAST_USUAL = 12
 _HOUR = 3_600_000_000
 # Responses are counted by a part of the window, so that the edge of what is open is sharp.
 TICKS_OF_WINDOW, LEAST_TICK = 24, 60_000_000
@@ -46,7 +52,29 @@ def _read_hours(state: State, shared: Shared) -> Reading:
     if not num:
         return Reading(None, 0)
     labels = [f"{hour:02d}:00" for hour in range(HOURS)]
-    return Reading(held.count(0), num, {}, {"hour": Histogram(labels, held, "requests")})
+    before = [day.readings["Q31"] for day in shared.past if "Q31" in day.readings]
+    before = [reading for reading in before if reading.n][-PAST_DAYS:]
+    volume, chance = _volume(num, [reading.n for reading in before])
+    usual = [sum(r.histograms["hour"].counts[h] for r in before) for h in range(HOURS)]
+    lost = sum(
+        not n and u >= LEAST_USUAL * len(before) for n, u in zip(held, usual, strict=True) if before
+    )
+    return Reading(
+        held.count(0),
+        num,
+        {"volume": volume, "lost_hours": lost if before else None},
+        {"hour": Histogram(labels, held, "requests")},
+        chance={"volume": chance},
+    )
+
+
+def _volume(num: int, before: list[int]) -> tuple[float | None, float]:
+    """(|log2(requests / median of the days before)|, three standard errors of it)."""
+    if len(before) < PAST_DAYS:
+        return None, 0.0
+    usual = statistics.median(before)
+    error = math.log2(math.e) * math.sqrt(1 / num + 1 / usual)
+    return abs(math.log2(num / usual)), 3 * error
 
 
 def _tick(facts: Facts) -> int:
@@ -114,6 +142,12 @@ MEASURES = (
         watch={"lists": _watch_hours},
         read=_read_hours,
         applies=_without_time,
+        gates={
+            "": Gate(None, None),
+            "volume": Gate(0.3, 1.0),
+            "lost_hours": Gate(None, 0.0),
+        },
+        by_segment=False,  # held against whole days
         by_day=True,
         unit="count",
     ),

@@ -69,10 +69,11 @@ def _grades_of(rule: str) -> Grades:
     if not found.is_integer or found.highest >= MAX_GRADES:
         return Grades(EQUAL_BINS, found.highest / EQUAL_BINS)
     size = int(found.highest) + 1
-    # A list that is too short leaves grades of ranks empty, and a log without a stage those of
-    # stages; levels of scores are empty where they do not fit the scores. 0 is "no score".
-    is_of_scores = json.loads(rule)["kind"].startswith("score_")
-    return Grades(size, None, tuple(range(1, size)) if is_of_scores else ())
+    # A list that is too short leaves grades of ranks empty, a log without a stage those of stages,
+    # and max_length those of the lowest quantiles; fixed levels of scores are empty where they do
+    # not fit the scores. 0 is "no score".
+    has_levels = json.loads(rule)["kind"] in ("score_thresholds", "score_sigmoid")
+    return Grades(size, None, tuple(range(1, size)) if has_levels else ())
 
 
 def _watch_grades(seen: Seen, add: Adder, facts: Facts) -> None:
