@@ -62,7 +62,9 @@ class World:
 def worlds(days: int = 100) -> Iterator[World]:
     """Worlds of so many days together, ten each; the same ones each time."""
     for seed in range(-(-days // 10)):
-        student, samples = (("recall", RECALL), ("prerank", PRERANK), ("recall", FEEDBACK))[seed % 3]
+        student, samples = (("recall", RECALL), ("prerank", PRERANK), ("recall", FEEDBACK))[
+            seed % 3
+        ]
         candidates = (60, 100, 200, 120)[seed % 4]
         size = {
             "seed": 1000 + seed,

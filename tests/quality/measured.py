@@ -48,7 +48,7 @@ def clean_log(
     return pd.concat(rows, ignore_index=True)
 
 
-def built(folder: Path, log: pd.DataFrame, **settings: Any) -> DataSet:
+def built(folder: Path, log: pd.DataFrame, /, **settings: Any) -> DataSet:
     """The data set of a log; settings: blocks of the configuration."""
     folder.mkdir(parents=True, exist_ok=True)
     log.astype({"position": "Int32", "click": "Int32"}).to_parquet(folder / "log.parquet")

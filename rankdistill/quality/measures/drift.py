@@ -21,6 +21,7 @@ from rankdistill.quality.measure import (
     Shared,
     binned,
 )
+from rankdistill.quality.scale import RANKS
 from rankdistill.quality.scored import scored
 from rankdistill.quality.state import Adder, State
 
@@ -129,6 +130,7 @@ def compared(now: Sequence[int], before: Sequence[int]) -> dict[str, float] | No
     return {"psi": psi(a, b), "js": js_distance(a, b), "noise": noise(n, m, len(a))}
 
 
+BY_RANK = "grade_by_rank"  # by bins of ranks, then of grades
 # What is compared: name -> (measure that has the state, name in it).
 SOURCES: dict[str, tuple[str, str]] = {
     "score": ("Q30", "score"),
@@ -136,7 +138,7 @@ SOURCES: dict[str, tuple[str, str]] = {
     "position": ("Q30", "position"),
     "hour": ("Q30", "hour"),
     "weight": ("Q30", "weight"),
-    "grade": ("Q13", "grade"),
+    "grade": ("Q13", BY_RANK),
     "pairs": ("Q14", "pairs"),
 }
 
@@ -147,12 +149,19 @@ def drifts(
     """name of a distribution -> `compared`, of those that both sides have."""
     found = {}
     for name, (measure, key) in SOURCES.items():
-        sides = [side(measure).get(key) for side in (now, before)]
-        if all(isinstance(side, list) for side in sides):
-            a, b = sides
-            if (told := compared(a, b)) is not None:  # type: ignore[arg-type]
-                found[name] = told
+        a, b = (_bins(side(measure), key) for side in (now, before))
+        # Bins of another configuration do not compare.
+        if len(a) == len(b) and (told := compared(a, b)) is not None:
+            found[name] = told
     return found
+
+
+def _bins(state: State, key: str) -> list[int]:
+    """The bins of a state; of those by rank, the sums over ranks. Empty where there are none."""
+    held = state.get(key)
+    if not isinstance(held, list):
+        return []
+    return np.reshape(held, (len(RANKS), -1)).sum(axis=0).tolist() if key == BY_RANK else held
 
 
 def _read(state: State, shared: Shared) -> Reading:
