@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measures.hours import cut_off
 from rankdistill.quality.metrics import metrics
+from rankdistill.quality.state import Remembered
 from tests.quality.measured import START, bad, built, clean_log, days, frame, measures
 
 OURS = {"Q01", "Q02", "Q03", "Q04", "Q23", "Q24", "Q25", "Q26", "Q27", "Q28", "Q29", "Q31", "Q34"}
@@ -71,6 +73,29 @@ def test_hours_without_a_request_are_those_of_the_worst_day(tmp_path):
     left = log[(day == 2) & ~hour.isin([3, 4])].drop_duplicates("request_id")
     counts = left.request_time.dt.hour.value_counts().reindex(range(24), fill_value=0)
     assert found["histogram"]["hour"]["counts"] == counts.tolist()
+
+
+def test_volume_and_lost_hours_are_held_against_the_week_before(tmp_path):
+    (day, *_) = days(built(tmp_path, clean_log(per_day=480, length=3)))
+
+    def told(hours, *, num_past=7):
+        state = {"hour": hours}
+        past = [replace(day, dt=f"2026-10-{n:02}") for n in range(1, num_past + 1)]
+        held = Remembered({"": state})
+        today = replace(day, states={**day.states, "Q31": held})
+        document = metrics([today], {}, past)
+        found = next(m for m in document["measures"] if m["id"] == "Q31")
+        return found["parts"], found["verdicts"]
+
+    usual = day.states["Q31"].segments[""]["hour"]
+    assert usual == [20] * 24
+    assert told(usual)[1] == {"": "ok", "volume": "ok", "lost_hours": "ok"}
+    parts, verdicts = told([0, 0, *usual[2:]])
+    assert parts["lost_hours"] == 2 and verdicts["lost_hours"] == "fail"
+    assert parts["volume"] == pytest.approx(math.log2(480 / 440)) and verdicts["volume"] == "ok"
+    assert told([10] * 24)[1]["volume"] == "warn"  # half, less what chance may do
+    assert told([3] * 24)[1]["volume"] == told([200] * 24)[1]["volume"] == "fail"
+    assert told([3] * 24, num_past=6)[1]["volume"] == "not applicable"
 
 
 def test_labels_are_young_within_the_window_before_the_last_request(tmp_path):

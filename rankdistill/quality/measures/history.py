@@ -14,7 +14,7 @@ LEAST_POINTS = 7
 # days were.
 LEAST_CHANGE, LEAST_STEP = 0.25, 0.02
 # Of measures that are themselves comparisons with the past.
-COMPARISONS = ("Q30", "Q32")
+COMPARISONS = ("Q30", "Q31", "Q32")
 
 
 def robust_z(value: float, past: Sequence[float]) -> float:
