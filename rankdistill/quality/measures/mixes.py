@@ -135,11 +135,12 @@ def _read_sources(state: State, shared: Shared) -> Reading:
         return Reading(None, num, note=note)
     off = max(abs(held.get(k, 0) / num - n / wanted) for k, n in targets.items())
     filled = {k: 1 - short[k] / n for k, n in targets.items() if n}
+    least = min(filled, key=lambda k: filled[k])
     return Reading(
         off,
         num,
         {
-            "least_fill": min(filled.values()),
+            "least_fill": filled[least],
             **{f"share.{k}": held.get(k, 0) / num for k in targets},
             **{f"target.{k}": n / wanted for k, n in targets.items()},
             **{f"fill.{k}": fill for k, fill in filled.items()},
@@ -148,6 +149,8 @@ def _read_sources(state: State, shared: Shared) -> Reading:
             "source": Histogram(list(targets), [held.get(k, 0) for k in targets]),
             "target": Histogram(list(targets), list(targets.values())),
         },
+        # Three standard errors: a small day falls short by chance.
+        chance={"least_fill": 3 * math.sqrt(filled[least] * (1 - filled[least]) / targets[least])},
     )
 
 
