@@ -57,4 +57,5 @@ CODES = {
     "E0602": "A quality gate failed: a build published nothing, or `check` says so; see"
     " quality.fail_on.",
     "E0603": "Too few clean days for a baseline.",
+    "E0604": "The metrics are not those of the tables: `check --recompute` found others.",
 }

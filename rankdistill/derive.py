@@ -125,7 +125,7 @@ def derive(
         return Derived(items, hidden, Tally(), {}, measure(hidden))
 
     days = {dt: looked_into(prepared, dt, kinds) for dt in tables.made.get("lists", {})}
-    counts = _looked_at(counts, kinds)
+    counts = looked_at(counts, kinds)
     listed = _listed(prepared, engine, target, counts)
     tables.add(listed)
     lists = tables.made.get("lists", {})
@@ -198,13 +198,14 @@ def _side(
     counts: pa.Schema,
 ) -> DaySide:
     root, chosen = tables.data_set.root, prepared.kinds_of(2).get("negatives")
+    measured = prepared.settings.quality.measure
     files = tables.of("items", around.items) + tables.of(LISTED, [LISTED])
     summed = add_up(engine, target, CATALOGUE, dt, files, counts) if files else []
     side = put_side(
         new_folder(root, ARRAYS, target.build_id, dt),
         [str(root / CATALOGUE / part.path) for part in summed],
         counts,
-        tables.of("responses", _told(around, dt, tables, prepared)),
+        tables.of("responses", told(around, dt, tables.knows) if measured else around.responses),
         weighings(chosen) if chosen else {},
         prepared.settings.seed,
     )
@@ -225,18 +226,18 @@ def counts_schema(prepared: Prepared) -> pa.Schema:
     return schema.remove(schema.get_field_index("dt"))
 
 
-def _looked_at(counts: pa.Schema, kinds: Mapping[str, Any]) -> pa.Schema:
+def looked_at(counts: pa.Schema, kinds: Mapping[str, Any]) -> pa.Schema:
     """The counts that the draws look at: an item table of millions need not carry the others."""
     names = {f"num_{name}" for chosen in kinds.values() for name in chosen.counts}
     return pa.schema([field for field in counts if field.name in {"item_id", *names}])
 
 
-def _told(around: Around, dt: str, tables: Tables, prepared: Prepared) -> list[str]:
+def told(around: Around, dt: str, knows: Callable[[str], bool]) -> list[str]:
     """The days whose responses are read: besides what the guards of `dt` reach, the days after
     it that there are, for the measures alone (so they are none of its windows)."""
-    if not around.responses or not prepared.settings.quality.measure:
-        return list(around.responses)
-    later = takewhile(tables.knows, days_around(dt, 0, MEASURED_AFTER, own=True))
+    if not around.responses:
+        return []
+    later = takewhile(knows, days_around(dt, 0, MEASURED_AFTER, own=True))
     return list(dict.fromkeys([*around.responses, *later]))
 
 

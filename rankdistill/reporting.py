@@ -52,11 +52,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Found:
-    """document: the content of metrics.json, judged. title: what it is of."""
+    """document: the content of metrics.json, judged. title: what it is of. notes: to be told."""
 
     document: Mapping[str, Any]
     title: str
     options: QualityOptions
+    notes: tuple[str, ...] = ()
 
 
 def find(asked: Asked) -> Found:
@@ -67,6 +68,18 @@ def find(asked: Asked) -> Found:
     data_set, build = _build(asked, settings)
     document = judged_build(data_set, build, options.chosen_gates(), asked.dts or None)
     return Found(document, f"build {build.number} of {data_set.root.name}", options)
+
+
+def _recomputed(asked: Asked) -> Found:
+    """`find` with states computed again from the tables. Raises InputError E0604, too."""
+    from rankdistill.recompute import recomputed
+
+    settings, options = chosen(asked.config, asked.overrides)
+    if asked.metrics:
+        raise ConfigError("E0105", "--recompute reads tables: give --data or --config")
+    data_set, build = _build(asked, settings)
+    document, notes = recomputed(data_set, build, options, settings, asked.dts or None)
+    return Found(document, f"build {build.number} of {data_set.root.name}", options, notes)
 
 
 def all_days(asked: Asked) -> tuple[DataSet, list[Day], QualityOptions]:
@@ -155,8 +168,10 @@ def preview(run: Run, chosen: Settings, request_id: str, why: bool, html: str | 
     run.show(html, {**shown.as_dict(), "html": html})
 
 
-def check(run: Run, asked: Asked, junit: str | None, summary: str | None) -> None:
-    found = find(asked)
+def check(
+    run: Run, asked: Asked, junit: str | None, summary: str | None, recompute: bool = False
+) -> None:
+    found = _recomputed(asked) if recompute else find(asked)
     document, fail_on = found.document, found.options.fail_on
     if junit is not None:
         write(Path(junit), as_junit(document, fail_on))
@@ -167,6 +182,8 @@ def check(run: Run, asked: Asked, junit: str | None, summary: str | None) -> Non
     rows = list(words.lines(document))
     run.facts.update(verdict=document["verdict"], num_verdicts=document["num_verdicts"])
     told = f"{found.title}: {words.sentence(document)}"
+    for note in found.notes:
+        run.say(note)
     run.show(f"{told}\n\n{text_table(rows)}", {"verdict": document["verdict"], "measures": rows})
     if reaches(document["verdict"], fail_on):
         bad = words.bad(document)

@@ -37,7 +37,7 @@ def judged_build(
     Raises InputError E0601 where a day that is asked for has no metrics or they cannot be
     read, PlaceError E0206 where there is no such day.
     """
-    asked = _asked(data_set, build, dts)
+    asked = asked_days(data_set, build, dts)
     days = days_read(data_set, build)
     if missing := [dt for dt in asked if dt not in days]:
         raise InputError(
@@ -51,7 +51,8 @@ def judged_build(
     return _judged(data_set, [days[dt] for dt in asked], list(days.values()), gates)
 
 
-def _asked(data_set: DataSet, build: Build, dts: Collection[str] | None) -> list[str]:
+def asked_days(data_set: DataSet, build: Build, dts: Collection[str] | None) -> list[str]:
+    """The days asked for (None: all), by dt. PlaceError E0206 where there is no such day."""
     if unknown := sorted(set(dts or ()) - set(build.days)):
         raise PlaceError(
             "E0206",

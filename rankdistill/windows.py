@@ -27,7 +27,11 @@ class Around:
 
 
 def looked_into(prepared: Prepared, dt: str, kinds: Mapping[str, Any]) -> Around:
-    options = prepared.catalogue or CatalogueOptions()
+    return days_looked_into(prepared.catalogue or CatalogueOptions(), dt, kinds)
+
+
+def days_looked_into(options: CatalogueOptions, dt: str, kinds: Mapping[str, Any]) -> Around:
+    """The same from what is configured of the catalogue; kinds: those of the second pass."""
     needs = frozenset().union(*(chosen.needs for chosen in kinds.values()))
     items = days_around(dt, num_days(options.window), 0, own=options.own_day)
     before, after = _windows_of(kinds)

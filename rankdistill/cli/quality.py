@@ -46,6 +46,10 @@ def check(
     dt: Dt = None,
     metrics: Metrics = None,
     fail_on: FailOn = None,
+    recompute: Annotated[
+        bool,
+        typer.Option("--recompute", help="compute the metrics again from the tables, and compare"),
+    ] = False,
     junit: Annotated[str | None, typer.Option("--junit", help="write JUnit XML here")] = None,
     summary: Annotated[
         str | None, typer.Option("--summary", help="append Markdown here, for GitHub's summary")
@@ -57,7 +61,7 @@ def check(
 
     chosen = (*(set_ or ()), *failing(fail_on))
     asked = reporting.Asked(config, chosen, data, build, tuple(dt or ()), metrics)
-    reporting.check(run, asked, junit, summary)
+    reporting.check(run, asked, junit, summary, recompute)
 
 
 def diff(

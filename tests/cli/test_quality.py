@@ -232,3 +232,10 @@ def test_the_job_is_the_verb(built):
 def test_explain_tells_a_measure_as_its_page_does():
     assert run("explain", "q07").stdout.startswith("# Q07 ")
     assert "## What to do" in run("explain", "Q07").stdout
+
+
+def test_check_computes_the_metrics_again_from_the_tables(strict):
+    first = run("check", "--data", "feed")
+    assert run("check", "--data", "feed", "--recompute").stdout == first.stdout
+    run("check", "-c", "strict.yaml", "--recompute", "--dt", "2026-11-02", code=1)
+    assert "E0105" in run("check", "--metrics", "feed/metrics.json", "--recompute", code=2).stderr

@@ -1,0 +1,223 @@
+"""One task of a recount: lists and samples of a day read back and shown to the build's own Watch.
+
+A build writes lists and samples of a task in the same order, so that the rows of one row group of
+lists stand together in each table; where somebody wrote them anew, a day is brought in order.
+Shapes: T rows.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rankdistill.arrays import put as put_array
+from rankdistill.catalogue.history import History
+from rankdistill.day_side import DaySide
+from rankdistill.engines.query import Row
+from rankdistill.hashing import xxh64
+from rankdistill.lists.batch import ORDER_COLUMNS, Lists
+from rankdistill.lists.group import request_starts
+from rankdistill.one_pass import gathered
+from rankdistill.own_tables import Target, part_rows
+from rankdistill.quality.drawn_again import Foreign, drawn_again
+from rankdistill.quality.facts import Facts
+from rankdistill.quality.watch import Watch
+from rankdistill.samples.catalogue import NOTHING
+from rankdistill.samples.side import Side
+from rankdistill.store.reading import read_part
+
+BATCH_ROWS = 2**18
+LISTS = "lists"
+
+
+@dataclass(frozen=True)
+class Recount:
+    """files: table -> dt -> its parts; schemas: of the sample tables; sides: what draws of a day
+    looked into; looking: the kinds that did; in_samples: those whose items count as sampled."""
+
+    target: Target
+    facts: Facts
+    files: Mapping[str, Mapping[str, Sequence[str]]]
+    schemas: Mapping[str, pa.Schema]
+    sides: Mapping[str, DaySide] = field(default_factory=dict)
+    in_samples: tuple[str, ...] = ()
+    looking: tuple[str, ...] = ()
+
+
+def work(recipe: Recount, todo: Iterator[str], task: str) -> Iterator[Row]:
+    """Units of a table and a day; yields staged parts and states."""
+    with recipe.target.writer(task) as writer:
+        for text in todo:
+            unit = json.loads(text)
+            watch = _seen(recipe, unit["table"], unit["dt"])
+            gathered(watch.across.rest(), writer)
+            yield {"kind": "states", "value": watch.states.as_json()}
+        yield from part_rows(writer.close())
+
+
+def _seen(recipe: Recount, table: str, dt: str) -> Watch:
+    day = _Lists(recipe, dt, table)
+    if table == LISTS:
+        watch = Watch(recipe.facts)
+        for group in range(len(day.groups)):
+            watch.see(LISTS, dt, day.read(group))
+        return watch
+    try:
+        return _Samples(recipe, table, dt, day).see(_pieces)
+    except _Scattered:
+        return _Samples(recipe, table, dt, day).see(_in_order)
+
+
+class _Scattered(Exception):
+    """The rows of a row group of lists do not stand together."""
+
+
+class _Lists:
+    """The lists of a day, by row group, and where each request is."""
+
+    def __init__(self, recipe: Recount, dt: str, table: str) -> None:
+        self._recipe, self._dt = recipe, dt
+        self.groups = [
+            (file, group)
+            for file in sorted(recipe.files[LISTS][dt], key=_place)
+            for group in range(pq.ParquetFile(file).num_row_groups)
+        ]
+        self._names = None if table == LISTS else self._wanted()
+        self._keys = [] if table == LISTS else [self._ids(*at) for at in self.groups]
+        self._start = np.cumsum([0, *map(len, self._keys)])
+        keys = np.concatenate([np.zeros(0, np.uint64), *self._keys])
+        self._order = np.argsort(keys, kind="stable")
+        self._sorted = keys[self._order]
+
+    def _wanted(self) -> list[str] | None:
+        """The columns that measures of samples look at."""
+        if not self.groups:
+            return None
+        facts = self._recipe.facts
+        order = ORDER_COLUMNS.get(facts.teacher_order)
+        kept = {"item_id", "stage", "teacher_score", "position", order, *facts.feedback}
+        schema = pq.read_schema(self.groups[0][0])
+        return [f.name for f in schema if not pa.types.is_list(f.type) or f.name in kept]
+
+    def _ids(self, file: str, group: int) -> np.ndarray:
+        with pq.ParquetFile(file) as parquet:
+            column = parquet.read_row_group(group, columns=["request_id"]).column(0)
+            return xxh64(column.combine_chunks())
+
+    def find(self, request_id: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+        """(row group, row in it) of each request, int64."""
+        key = xxh64(request_id)
+        place = np.minimum(np.searchsorted(self._sorted, key), max(len(self._sorted) - 1, 0))
+        if not len(self._sorted) or (self._sorted[place] != key).any():
+            raise Foreign("rows of requests that the table lists lacks")
+        row = self._order[place]
+        group = np.searchsorted(self._start, row, side="right") - 1
+        return group, row - self._start[group]
+
+    def read(self, group: int) -> Lists:
+        file, number = self.groups[group]
+        facts = self._recipe.facts
+        with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+            found = parquet.read_row_group(number, columns=self._names).combine_chunks()
+        (rows,) = found.to_batches() or [pa.RecordBatch.from_pylist([], schema=found.schema)]
+        rows = rows.append_column("dt", pa.repeat(self._dt, rows.num_rows))
+        return Lists.from_rows(rows, facts.teacher_order, facts.feedback, dict(facts.response))
+
+
+# (row group of lists, rows of it, the request in it of each)
+Piece = tuple[int, pa.RecordBatch, np.ndarray]
+
+
+class _Samples:
+    """The rows of a sample kind on a day, beside their lists."""
+
+    def __init__(self, recipe: Recount, kind: str, dt: str, day: _Lists) -> None:
+        self.recipe, self.kind, self.dt, self.day = recipe, kind, dt, day
+        self.schema = recipe.schemas[kind]
+        self.watch = Watch(recipe.facts)
+        self._items = np.zeros(0, dtype=np.uint64)
+        side = recipe.sides.get(dt) if kind in recipe.looking else None
+        self.side = NOTHING if side is None else Side(catalogue=side.catalogue())
+        self.responses: History | None = None if side is None else side.history()
+
+    def see(self, pieces: Callable[[_Samples], Iterable[Piece]]) -> Watch:
+        done: set[int] = set()
+        held: list[Piece] = []
+        for piece in pieces(self):
+            if piece[0] in done:
+                raise _Scattered
+            if held and held[0][0] != piece[0]:
+                self._see(held)
+                done.add(held[0][0])
+                held = []
+                if piece[0] in done:
+                    raise _Scattered
+            held.append(piece)
+        if held:
+            self._see(held)
+            done.add(held[0][0])
+        for group in set(range(len(self.day.groups))) - done:  # nothing was drawn there
+            none = pa.RecordBatch.from_pylist([], schema=self.schema)
+            self._see([(group, none, np.zeros(0, dtype=np.int64))])
+        if self.kind in self.recipe.in_samples:
+            put_array(item_file(self.recipe, self.kind, self.dt), [self._items], np.uint64)
+        return self.watch
+
+    def _see(self, held: Sequence[Piece]) -> None:
+        lists = self.day.read(held[0][0])
+        rows = pa.concat_batches([rows for _, rows, _ in held])
+        request = np.concatenate([request for _, _, request in held])
+        key = xxh64(lists.candidates.column("item_id"))
+        drawn, at = drawn_again(self.kind, lists, key, rows, request)
+        if self.kind in self.recipe.in_samples:
+            self._items = np.union1d(self._items, key[at])
+        self.watch.see(self.kind, self.dt, lists, drawn, rows, self.side, self.responses)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        for file in sorted(self.recipe.files[self.kind].get(self.dt, ()), key=_place):
+            for rows in read_part(file, self.schema.names, batch_rows=BATCH_ROWS):
+                yield rows.cast(self.schema)
+
+
+def _pieces(samples: _Samples) -> Iterator[Piece]:
+    """The rows as they stand, cut where the row group of lists changes."""
+    for rows in samples.batches():
+        starts = request_starts(rows, ("request_id",))
+        group, row = samples.day.find(rows.column("request_id").take(pa.array(starts)))
+        request = np.repeat(row, np.diff(np.append(starts, rows.num_rows)))
+        cuts = [0, *(np.flatnonzero(group[1:] != group[:-1]) + 1).tolist(), len(group)]
+        ends = np.append(starts, rows.num_rows)[cuts].tolist()
+        for cut, first, last in zip(cuts, ends, ends[1:], strict=False):
+            yield int(group[cut]), rows.slice(first, last - first), request[first:last]
+
+
+def _in_order(samples: _Samples) -> Iterator[Piece]:
+    """The rows of the whole day, brought in the order of lists."""
+    found = list(_pieces(samples))
+    every = pa.Table.from_batches([rows for _, rows, _ in found], samples.schema)
+    group = np.repeat([g for g, _, _ in found], [len(r) for _, _, r in found])
+    request = np.concatenate([r for _, _, r in found])
+    order = np.lexsort((request, group))
+    for number in np.unique(group).tolist():
+        own = order[np.searchsorted(group[order], number) :][: int((group == number).sum())]
+        (rows,) = every.take(pa.array(own)).combine_chunks().to_batches()
+        yield number, rows, request[own]
+
+
+def item_file(recipe: Recount, kind: str, dt: str) -> Path:
+    """Keys of the items that samples of the kind hold on a day."""
+    name = xxh64(pa.array([f"{kind} {dt}"]))[0]
+    return Path(recipe.target.root) / f"items-{name:016x}.npy"
+
+
+def _place(file: str) -> tuple[str, int]:
+    """Parts of one task in the order in which it wrote them."""
+    found = re.fullmatch(r"(.*?)-?(\d*)\.parquet", Path(file).name)
+    return (found[1], int(found[2] or 0)) if found else (file, 0)
