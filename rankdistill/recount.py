@@ -170,7 +170,7 @@ def _states(maker: _Maker, folder: Path) -> States:
     numbers.add_catalogues(sides, maker.facts)
     early = tuple(kind for kind in schemas if kind not in maker.looking)
     recipe = Recount(target, maker.facts, files, schemas, sides, early, tuple(maker.looking))
-    units = [json.dumps({"table": table, "dt": dt}) for table, dt in _units(maker, schemas)]
+    units = [json.dumps({"tables": tables, "dt": dt}) for tables, dt in _units(maker, schemas)]
     try:
         rows = maker.engine.each(units, functools.partial(work, recipe), lambda done: None)
         parts, _, _, states = collect(rows)
@@ -187,15 +187,16 @@ def _states(maker: _Maker, folder: Path) -> States:
     return states
 
 
-def _units(maker: _Maker, kinds: Collection[str]) -> Iterator[tuple[str, str]]:
-    """(table, dt), the longest first; of the days beside, lists alone are looked at."""
-    for kind in kinds:
-        for dt in maker.days:
-            if maker.of(LISTS, dt):
-                yield kind, dt
+def _units(maker: _Maker, kinds: Collection[str]) -> Iterator[tuple[list[str], str]]:
+    """(tables to be read side by side, dt), the longest first; of the days beside, lists alone
+    are looked at."""
+    early = [LISTS, *(kind for kind in kinds if kind not in maker.looking)]
+    late = [kind for kind in kinds if kind in maker.looking]
     for dt in maker.together:
         if maker.of(LISTS, dt):
-            yield LISTS, dt
+            yield early if dt in maker.days else [LISTS], dt
+            if late and dt in maker.days:
+                yield late, dt
 
 
 def _has(maker: _Maker, kind: str) -> bool:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from rankdistill.lists.batch import ORDER_COLUMNS, Lists
 from rankdistill.lists.group import request_starts
 from rankdistill.one_pass import gathered
 from rankdistill.own_tables import Target, part_rows
+from rankdistill.quality.among import Places
 from rankdistill.quality.drawn_again import Foreign, drawn_again
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.watch import Watch
@@ -34,6 +36,7 @@ from rankdistill.samples.side import Side
 from rankdistill.store.reading import read_part
 
 BATCH_ROWS = 2**18
+MAX_HELD = 16  # arrays of items until they are brought together
 LISTS = "lists"
 
 
@@ -52,27 +55,37 @@ class Recount:
 
 
 def work(recipe: Recount, todo: Iterator[str], task: str) -> Iterator[Row]:
-    """Units of a table and a day; yields staged parts and states."""
+    """Units of some tables on a day; yields staged parts and states."""
     with recipe.target.writer(task) as writer:
         for text in todo:
             unit = json.loads(text)
-            watch = _seen(recipe, unit["table"], unit["dt"])
-            gathered(watch.across.rest(), writer)
-            yield {"kind": "states", "value": watch.states.as_json()}
+            for watch in _seen(recipe, unit["tables"], unit["dt"]):
+                gathered(watch.across.rest(), writer)
+                yield {"kind": "states", "value": watch.states.as_json()}
         yield from part_rows(writer.close())
 
 
-def _seen(recipe: Recount, table: str, dt: str) -> Watch:
-    day = _Lists(recipe, dt, table)
-    if table == LISTS:
-        watch = Watch(recipe.facts)
-        for group in range(len(day.groups)):
-            watch.see(LISTS, dt, day.read(group))
-        return watch
+def _seen(recipe: Recount, tables: Sequence[str], dt: str) -> Iterator[Watch]:
+    """The tables side by side; each by itself where they do not stand so."""
     try:
-        return _Samples(recipe, table, dt, day).see(_pieces)
+        found = _together(recipe, tables, dt)
     except _Scattered:
-        return _Samples(recipe, table, dt, day).see(_in_order)
+        pass
+    else:
+        yield found
+        return
+    for table in tables:
+        if table == LISTS:
+            yield _together(recipe, [LISTS], dt)
+            continue
+        try:
+            yield _alone(recipe, table, dt, _pieces)
+        except _Scattered:
+            yield _alone(recipe, table, dt, _in_order)
+
+
+# (row group of lists, rows of it, the request in it of each)
+Piece = tuple[int, pa.RecordBatch, np.ndarray]
 
 
 class _Scattered(Exception):
@@ -80,19 +93,20 @@ class _Scattered(Exception):
 
 
 class _Lists:
-    """The lists of a day, by row group, and where each request is."""
+    """The lists of a day, by row group, and where each request is. is_whole: with the columns
+    that only measures of lists look at."""
 
-    def __init__(self, recipe: Recount, dt: str, table: str) -> None:
+    def __init__(self, recipe: Recount, dt: str, is_whole: bool) -> None:
         self._recipe, self._dt = recipe, dt
         self.groups = [
             (file, group)
             for file in sorted(recipe.files[LISTS][dt], key=_place)
             for group in range(pq.ParquetFile(file).num_row_groups)
         ]
-        self._names = None if table == LISTS else self._wanted()
-        self._keys = [] if table == LISTS else [self._ids(*at) for at in self.groups]
-        self._start = np.cumsum([0, *map(len, self._keys)])
-        keys = np.concatenate([np.zeros(0, np.uint64), *self._keys])
+        self._names = None if is_whole else self._wanted()
+        ids = [self._ids(*at) for at in self.groups]
+        self._start = np.cumsum([0, *map(len, ids)])
+        keys = np.concatenate([np.zeros(0, np.uint64), *ids])
         self._order = np.argsort(keys, kind="stable")
         self._sorted = keys[self._order]
 
@@ -131,54 +145,107 @@ class _Lists:
         return Lists.from_rows(rows, facts.teacher_order, facts.feedback, dict(facts.response))
 
 
-# (row group of lists, rows of it, the request in it of each)
-Piece = tuple[int, pa.RecordBatch, np.ndarray]
+def _together(recipe: Recount, tables: Sequence[str], dt: str) -> Watch:
+    """Row group by row group of lists, what was drawn there from every table."""
+    watch, day = Watch(recipe.facts), _Lists(recipe, dt, LISTS in tables)
+    kinds = [_Samples(recipe, kind, dt, day, watch) for kind in tables if kind != LISTS]
+    ahead = [_Ahead(_pieces(samples)) for samples in kinds]
+    for group in range(len(day.groups)):
+        shown = _Shown(day.read(group))
+        if LISTS in tables:
+            watch.see(LISTS, dt, shown.lists)
+        for samples, pieces in zip(kinds, ahead, strict=True):
+            samples.show(shown, pieces.of(group))
+    if any(pieces.is_left for pieces in ahead):
+        raise _Scattered
+    for samples in kinds:
+        samples.close()
+    return watch
+
+
+def _alone(
+    recipe: Recount, kind: str, dt: str, pieces: Callable[[_Samples], Iterator[Piece]]
+) -> Watch:
+    """One table in its own order; each row group of lists is read when its rows come."""
+    watch, day = Watch(recipe.facts), _Lists(recipe, dt, False)
+    samples, rest = _Samples(recipe, kind, dt, day, watch), set(range(len(day.groups)))
+    ahead = _Ahead(pieces(samples))
+    while ahead.is_left:
+        group = ahead.group
+        if group not in rest:
+            raise _Scattered
+        rest.remove(group)
+        samples.show(_Shown(day.read(group)), ahead.of(group))
+    for group in rest:  # nothing was drawn there
+        samples.show(_Shown(day.read(group)), [])
+    samples.close()
+    return watch
+
+
+class _Ahead:
+    """Pieces with a look at the next one's row group."""
+
+    def __init__(self, pieces: Iterator[Piece]) -> None:
+        self._pieces = pieces
+        self._next = next(pieces, None)
+
+    @property
+    def is_left(self) -> bool:
+        return self._next is not None
+
+    @property
+    def group(self) -> int:
+        assert self._next is not None
+        return self._next[0]
+
+    def of(self, group: int) -> list[Piece]:
+        """Those of a row group that come next."""
+        found = []
+        while self._next is not None and self._next[0] == group:
+            found.append(self._next)
+            self._next = next(self._pieces, None)
+        return found
+
+
+class _Shown:
+    """A row group of lists, and where its items stand."""
+
+    def __init__(self, lists: Lists) -> None:
+        self.lists = lists
+        self.key = xxh64(lists.candidates.column("item_id"))
+
+    @cached_property
+    def places(self) -> Places:
+        return Places(self.lists.request, self.key)
 
 
 class _Samples:
     """The rows of a sample kind on a day, beside their lists."""
 
-    def __init__(self, recipe: Recount, kind: str, dt: str, day: _Lists) -> None:
+    def __init__(self, recipe: Recount, kind: str, dt: str, day: _Lists, watch: Watch) -> None:
         self.recipe, self.kind, self.dt, self.day = recipe, kind, dt, day
-        self.schema = recipe.schemas[kind]
-        self.watch = Watch(recipe.facts)
-        self._items = np.zeros(0, dtype=np.uint64)
+        self.schema, self._watch = recipe.schemas[kind], watch
+        self._items: list[np.ndarray] = []
         side = recipe.sides.get(dt) if kind in recipe.looking else None
         self.side = NOTHING if side is None else Side(catalogue=side.catalogue())
         self.responses: History | None = None if side is None else side.history()
 
-    def see(self, pieces: Callable[[_Samples], Iterable[Piece]]) -> Watch:
-        done: set[int] = set()
-        held: list[Piece] = []
-        for piece in pieces(self):
-            if piece[0] in done:
-                raise _Scattered
-            if held and held[0][0] != piece[0]:
-                self._see(held)
-                done.add(held[0][0])
-                held = []
-                if piece[0] in done:
-                    raise _Scattered
-            held.append(piece)
-        if held:
-            self._see(held)
-            done.add(held[0][0])
-        for group in set(range(len(self.day.groups))) - done:  # nothing was drawn there
-            none = pa.RecordBatch.from_pylist([], schema=self.schema)
-            self._see([(group, none, np.zeros(0, dtype=np.int64))])
+    def show(self, shown: _Shown, pieces: Sequence[Piece]) -> None:
+        none = pa.RecordBatch.from_pylist([], schema=self.schema)
+        rows = pa.concat_batches([rows for _, rows, _ in pieces] or [none])
+        request = np.concatenate([np.zeros(0, np.int64), *(of for _, _, of in pieces)])
+        drawn, at = drawn_again(self.kind, shown.places, rows, request)
         if self.kind in self.recipe.in_samples:
-            put_array(item_file(self.recipe, self.kind, self.dt), [self._items], np.uint64)
-        return self.watch
+            self._items.append(np.unique(shown.key[at]))
+            if len(self._items) > MAX_HELD:
+                self._items = [np.unique(np.concatenate(self._items))]
+        self._watch.see(self.kind, self.dt, shown.lists, drawn, rows, self.side, self.responses)
 
-    def _see(self, held: Sequence[Piece]) -> None:
-        lists = self.day.read(held[0][0])
-        rows = pa.concat_batches([rows for _, rows, _ in held])
-        request = np.concatenate([request for _, _, request in held])
-        key = xxh64(lists.candidates.column("item_id"))
-        drawn, at = drawn_again(self.kind, lists, key, rows, request)
+    def close(self) -> None:
+        """Leave the keys of the items, for who counts those of all kinds."""
         if self.kind in self.recipe.in_samples:
-            self._items = np.union1d(self._items, key[at])
-        self.watch.see(self.kind, self.dt, lists, drawn, rows, self.side, self.responses)
+            keys = np.unique(np.concatenate([np.zeros(0, np.uint64), *self._items]))
+            put_array(item_file(self.recipe, self.kind, self.dt), [keys], np.uint64)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         for file in sorted(self.recipe.files[self.kind].get(self.dt, ()), key=_place):

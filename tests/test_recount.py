@@ -1,4 +1,4 @@
-"""Metrics computed again from the tables: those that were kept, or else what was changed is told."""
+"""Metrics computed again from the tables: those that were kept, or what was changed is told."""
 
 from __future__ import annotations
 

@@ -36,6 +36,42 @@ def first_found(
     return found
 
 
+class Places:
+    """Where each item of some lists stands: a look-up where most of what is asked for is there.
+
+    request: int64 [E]; key: uint64 [E], no key twice in a request.
+    """
+
+    def __init__(self, request: np.ndarray, key: np.ndarray) -> None:
+        self._word = _word(request, key)
+        bits = max((2 * len(key)).bit_length(), 4)
+        self._mask, self._shift = (1 << bits) - 1, U64(64 - bits)
+        self._table = np.full(1 << bits, -1, dtype=np.int32)
+        left, slot = np.arange(len(key)), self._slot(self._word)
+        while len(left):  # each tries its slot, then the next one
+            is_free = self._table[slot] < 0
+            self._table[slot[is_free]] = left[is_free]
+            is_left = self._table[slot] != left
+            left, slot = left[is_left], (slot[is_left] + 1) & self._mask
+
+    def of(self, request: np.ndarray, key: np.ndarray) -> np.ndarray:
+        """The entry of each request and key [Q], -1 where there is none; int64 [Q]."""
+        found = np.full(len(key), -1, dtype=np.int64)
+        word = _word(request, key)
+        left, slot = np.arange(len(key)), self._slot(word)
+        while len(left):
+            entry = self._table[slot]
+            is_hit = self._word.take(entry, mode="clip") == word if len(self._word) else entry > 0
+            is_hit &= entry >= 0
+            found[left[is_hit]] = entry[is_hit]
+            goes_on = (entry >= 0) & ~is_hit
+            left, slot, word = left[goes_on], (slot[goes_on] + 1) & self._mask, word[goes_on]
+        return found
+
+    def _slot(self, word: np.ndarray) -> np.ndarray:
+        return (word >> self._shift).view(np.int64)
+
+
 def _word(request: np.ndarray, key: np.ndarray) -> np.ndarray:
     """One hash of both, uint64; of the keys of one request, different ones."""
     word = request.astype(U64)

@@ -1,6 +1,6 @@
 """Stored samples as what the kernels drew: the inverse of `gather`, for a recount.
 
-Items are looked up among the candidates of their request. Shapes: T rows, N candidates.
+Items are looked up among the candidates of their request. Shapes: T rows.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rankdistill.hashing import xxh64
-from rankdistill.lists.batch import Lists, numbers
-from rankdistill.quality.among import first_found
+from rankdistill.lists.batch import numbers
+from rankdistill.quality.among import Places
 from rankdistill.samples.facts import SOURCES
 from rankdistill.samples.listwise import GradedLists
 from rankdistill.samples.negatives import Negatives
@@ -44,14 +44,14 @@ COLUMNS = {
 
 
 class _At:
-    """Where the items of rows stand. key: of the candidates, uint64 [N]."""
+    """Where the items of rows stand."""
 
-    def __init__(self, lists: Lists, key: np.ndarray, rows: pa.RecordBatch) -> None:
-        self.lists, self.key, self.rows = lists, key, rows
+    def __init__(self, places: Places, rows: pa.RecordBatch) -> None:
+        self._places, self.rows = places, rows
 
     def of(self, request: np.ndarray, items: pa.Array) -> np.ndarray:
         """The candidate index of each item, -1 where the request has none such."""
-        found = first_found(request, xxh64(items), self.lists.request, self.key)
+        found = self._places.of(request, xxh64(items))
         if items.null_count:
             found[items.is_null().to_numpy(zero_copy_only=False)] = -1
         return found
@@ -134,11 +134,11 @@ _REBUILT: dict[str, Callable[[_At, np.ndarray], tuple[Any, np.ndarray]]] = {
 
 
 def drawn_again(
-    kind: str, lists: Lists, key: np.ndarray, rows: pa.RecordBatch, request: np.ndarray
+    kind: str, places: Places, rows: pa.RecordBatch, request: np.ndarray
 ) -> tuple[Any, np.ndarray]:
     """(what was drawn, candidate indices of the items that it holds).
 
-    key: of the candidates, uint64 [N]; rows: COLUMNS of the kind, request by request; request:
-    of each row, int64 [T]. Raises Foreign where a row is none of these lists'.
+    places: of the candidates; rows: COLUMNS of the kind, request by request; request: of each
+    row, int64 [T]. Raises Foreign where a row is none of these lists'.
     """
-    return _REBUILT[kind](_At(lists, key, rows), request)
+    return _REBUILT[kind](_At(places, rows), request)
