@@ -174,11 +174,11 @@ def _states(maker: _Maker, folder: Path) -> States:
     try:
         rows = maker.engine.each(units, functools.partial(work, recipe), lambda done: None)
         parts, _, _, states = collect(rows)
-    except Foreign as fault:
+    except (Foreign, pa.ArrowInvalid) as fault:
         raise InputError(
             "E0604",
             f"the tables of {', '.join(maker.days)} are not those of one build",
-            found=str(fault),
+            found=str(fault).split("\n")[0],
             help="build these days again with --force",
         ) from fault
     _add_items(maker, recipe, numbers)

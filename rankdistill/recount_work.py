@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from rankdistill.arrays import put as put_array
 from rankdistill.catalogue.history import History
@@ -33,7 +32,7 @@ from rankdistill.quality.facts import Facts
 from rankdistill.quality.watch import Watch
 from rankdistill.samples.catalogue import NOTHING
 from rankdistill.samples.side import Side
-from rankdistill.store.reading import read_part
+from rankdistill.store.reading import opened, read_part
 
 BATCH_ROWS = 2**18
 MAX_HELD = 16  # arrays of items until they are brought together
@@ -98,11 +97,10 @@ class _Lists:
 
     def __init__(self, recipe: Recount, dt: str, is_whole: bool) -> None:
         self._recipe, self._dt = recipe, dt
-        self.groups = [
-            (file, group)
-            for file in sorted(recipe.files[LISTS][dt], key=_place)
-            for group in range(pq.ParquetFile(file).num_row_groups)
-        ]
+        self.groups: list[tuple[str, int]] = []
+        for file in sorted(recipe.files[LISTS][dt], key=_place):
+            with opened(file) as parquet:
+                self.groups += [(file, group) for group in range(parquet.num_row_groups)]
         self._names = None if is_whole else self._wanted()
         ids = [self._ids(*at) for at in self.groups]
         self._start = np.cumsum([0, *map(len, ids)])
@@ -117,11 +115,12 @@ class _Lists:
         facts = self._recipe.facts
         order = ORDER_COLUMNS.get(facts.teacher_order)
         kept = {"item_id", "stage", "teacher_score", "position", order, *facts.feedback}
-        schema = pq.read_schema(self.groups[0][0])
+        with opened(self.groups[0][0]) as parquet:
+            schema = parquet.schema_arrow
         return [f.name for f in schema if not pa.types.is_list(f.type) or f.name in kept]
 
     def _ids(self, file: str, group: int) -> np.ndarray:
-        with pq.ParquetFile(file) as parquet:
+        with opened(file) as parquet:
             column = parquet.read_row_group(group, columns=["request_id"]).column(0)
             return xxh64(column.combine_chunks())
 
@@ -138,7 +137,7 @@ class _Lists:
     def read(self, group: int) -> Lists:
         file, number = self.groups[group]
         facts = self._recipe.facts
-        with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+        with opened(file) as parquet:
             found = parquet.read_row_group(number, columns=self._names).combine_chunks()
         (rows,) = found.to_batches() or [pa.RecordBatch.from_pylist([], schema=found.schema)]
         rows = rows.append_column("dt", pa.repeat(self._dt, rows.num_rows))

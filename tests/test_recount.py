@@ -14,7 +14,7 @@ from rankdistill.build import build
 from rankdistill.document import read_document
 from rankdistill.engines.duckdb import DuckDb
 from rankdistill.engines.duckdb_options import DuckDbOptions
-from rankdistill.errors import ConfigError, InputError
+from rankdistill.errors import ConfigError, InputError, PlaceError
 from rankdistill.log.days import Asked
 from rankdistill.log.simulate import SimulateOptions, simulate
 from rankdistill.quality.options import QualityOptions
@@ -151,6 +151,17 @@ def test_rows_of_nobody_are_refused(log, tmp_path, name):
     data_set = made(log, tmp_path / "d")
     rewrite(data_set, "pointwise", column(name, lambda v: [12345678, *v[1:]]))
     with pytest.raises(InputError, match="E0604"):
+        again(data_set)
+
+
+@pytest.mark.parametrize("table", ["lists", "pairwise", "responses"])
+def test_a_damaged_part_is_told_as_one(log, tmp_path, table):
+    data_set = made(log, tmp_path / "d")
+    file = Path(data_set.files(table, dt=DAYS[2])[0])
+    content = bytearray(file.read_bytes())
+    content[len(content) // 3] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(PlaceError, match="E0204"):
         again(data_set)
 
 

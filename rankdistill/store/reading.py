@@ -23,7 +23,7 @@ def read_part(
     written, or not there.
     """
     num_rows = 0
-    with _opened(file) as parquet:
+    with opened(file) as parquet:
         for group in range(parquet.num_row_groups):
             for batch in parquet.iter_batches(batch_rows, row_groups=[group], columns=columns):
                 num_rows += batch.num_rows
@@ -35,13 +35,13 @@ def read_part(
 
 def count_rows(file: str | Path) -> int:
     """Rows of one part, by its footer. Raises as `read_part`."""
-    with _opened(file) as parquet:
+    with opened(file) as parquet:
         return int(parquet.metadata.num_rows)
 
 
 def part_table(file: str | Path, columns: Sequence[str]) -> pa.Table:
     """These columns of one part at once. Raises as `read_part`."""
-    with _opened(file) as parquet:
+    with opened(file) as parquet:
         table = parquet.read(columns=list(columns))
         if table.num_rows != parquet.metadata.num_rows:
             raise damaged(file, f"{table.num_rows} rows instead of {parquet.metadata.num_rows}")
@@ -55,8 +55,8 @@ def refuse_damaged(file: str | Path, columns: Sequence[str]) -> None:
 
 
 @contextmanager
-def _opened(file: str | Path) -> Iterator[pq.ParquetFile]:
-    """The file, and whatever its reading raises inside as PlaceError E0204."""
+def opened(file: str | Path) -> Iterator[pq.ParquetFile]:
+    """A part, and whatever its reading raises inside as PlaceError E0204."""
     try:
         with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
             yield parquet

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rankdistill.quality.among import first_found
+from rankdistill.hashing import splitmix64
+from rankdistill.quality.among import Places, first_found
 from rankdistill.quality.scale import RANK_LABELS, RANKS, Octaves, rank_bins
 
 SCALE = Octaves(-4, 6)
@@ -52,3 +53,18 @@ def test_the_first_entry_of_a_request_and_key_is_found(rows, held):
     request, key, held_request, held_key = columns
     found = first_found(request, key.astype(np.uint64), held_request, held_key.astype(np.uint64))
     assert found.tolist() == [held.index(row) if row in held else -1 for row in rows]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_places_are_those_of_a_dictionary(data):
+    entry = st.tuples(st.integers(0, 3), st.integers(0, 9))
+    held = data.draw(st.lists(entry, max_size=40, unique=True))
+    asked = data.draw(st.lists(entry, max_size=40))
+    sides = [np.array(side, dtype=np.int64).reshape(-1, 2) for side in (held, asked)]
+    (request, key), (of, wanted) = (side.T.copy() for side in sides)
+    # Hashes, as keys are.
+    places = Places(request, splitmix64(key.astype(np.uint64)))
+    found = places.of(of, splitmix64(wanted.astype(np.uint64)))
+    known = {pair: place for place, pair in enumerate(held)}
+    assert found.tolist() == [known.get(pair, -1) for pair in asked]
