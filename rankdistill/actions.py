@@ -18,7 +18,7 @@ from rankdistill.explain import explained
 from rankdistill.log.days import Asked
 from rankdistill.log.simulate import SimulateOptions
 from rankdistill.log.simulate import simulate as simulate_log
-from rankdistill.quality.cookbook import cookbook
+from rankdistill.quality.cookbook import cookbook, measure_of
 from rankdistill.quality.text_table import text_table
 from rankdistill.settings import Settings, read_settings, settings_of
 from rankdistill.store.dataset import DataSet
@@ -261,8 +261,9 @@ def doctor(run: Run) -> int:
 
 
 def explain(run: Run, code: str) -> None:
-    if page := cookbook().get(code.upper()):
-        run.show(page.rstrip(), {"code": code.upper(), "text": page})
+    measure = measure_of(code)
+    if page := cookbook().get(measure):
+        run.show(page.rstrip(), {"code": measure, "text": page})
         return
     found = [{"code": name, "text": text} for name, text in explained(code).items()]
     facts = found[0] if len(found) == 1 else {"codes": found}

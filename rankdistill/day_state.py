@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from rankdistill.errors import PlaceError
 from rankdistill.log.files import LogFile, fingerprint
 from rankdistill.prepare import Prepared
+from rankdistill.quality.metrics import TABLE as METRICS
 from rankdistill.store.builds import Build, Day, DayFacts
 
 
@@ -31,6 +32,8 @@ def _is_same(prepared: Prepared, dt: str, current: Build) -> bool:
     day = current.days.get(dt)
     if day is None:
         return False
+    if prepared.settings.quality.measure and METRICS not in day.tables:
+        return False  # its metrics are asked for now
     same_input = day.fingerprint == day_fingerprint(prepared, dt)
     return same_input and day.config_hash == prepared.config_hash and is_window_same(day, current)
 

@@ -135,6 +135,11 @@ def printable(text: str, *, limit: int = 2000) -> str:
     return clean if len(clean) <= limit else clean[:limit] + "..."
 
 
+def on_a_line(text: str) -> str:
+    """`text` without control characters and line breaks: an id that stands amid other words."""
+    return printable(text).replace("\n", "\\n")
+
+
 def closest(name: str, known: Sequence[str]) -> str | None:
     """The known name nearest to `name`, or None where nothing is near."""
     import difflib

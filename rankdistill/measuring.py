@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from rankdistill import __version__
-from rankdistill.errors import GateError, InputError
+from rankdistill.errors import GateError, InputError, UserError
 from rankdistill.prepare import Prepared
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.judged import SEVERITY
@@ -128,10 +128,7 @@ def pass_gates(
 
     warnings: of the build so far, which may explain why.
     """
-    base = staging.base
-    first = min(day.dt for day in days)
-    known = days_of(data_set, base) if base is not None and TABLE in base.tables else []
-    past = [day for day in known if day.dt < first]
+    past, told = _past(data_set, staging.base, min(day.dt for day in days))
     document = metrics(days, options.chosen_gates(), past)
     bad = sorted(
         (m for m in document["measures"] if m["verdict"] in ("warn", "fail")),
@@ -149,7 +146,18 @@ def pass_gates(
         for warning in warnings:
             fault.add_note(f"warning: {warning}")
         raise fault
-    return [line(m) for m in bad]
+    return [*told, *(line(m) for m in bad)]
+
+
+def _past(data_set: DataSet, base: Build | None, first: str) -> tuple[list[Day], list[str]]:
+    """The days before `first`, and a warning where they cannot be read: to build the damaged days
+    again is what mends them, so that must not fail for it."""
+    if base is None or TABLE not in base.tables:
+        return [], []
+    try:
+        return [day for day in days_of(data_set, base) if day.dt < first], []
+    except (UserError, OSError) as fault:
+        return [], [f"the metrics of the days before cannot be read, so none is compared: {fault}"]
 
 
 def reaches(verdict: str, fail_on: str) -> bool:

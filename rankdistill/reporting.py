@@ -142,7 +142,10 @@ def made_folder(out: str) -> Path:
 def write(place: Path, text: str) -> None:
     """A file as a whole. PlaceError E0202 where it cannot be."""
     try:
-        replace_text(place, text)
+        if place.exists() and not place.is_file():  # a pipe or a device, as a shell does
+            place.write_text(text, encoding="utf-8", errors="backslashreplace")
+        else:
+            replace_text(place, text)
     except OSError as fault:
         raise _unwritable(str(place), fault) from fault
 
@@ -185,6 +188,13 @@ def check(
     for note in found.notes:
         run.say(note)
     run.show(f"{told}\n\n{text_table(rows)}", {"verdict": document["verdict"], "measures": rows})
+    if document["verdict"] == "not applicable" and fail_on != "never":
+        raise GateError(
+            "E0602",
+            f"{found.title}: no measure has a value, so there is nothing to call good",
+            found=f"days {', '.join(document['days'][:5])}",
+            help="a day without rows? --fail-on never lets it through",
+        )
     if reaches(document["verdict"], fail_on):
         bad = words.bad(document)
         raise GateError(

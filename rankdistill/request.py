@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from rankdistill.catalogue.history import History, put_history
 from rankdistill.catalogue.options import days_around, num_days
 from rankdistill.day_side import RESPONSES, rows_of
-from rankdistill.errors import InputError
+from rankdistill.errors import InputError, on_a_line
 from rankdistill.feature_tables import request_names
 from rankdistill.lists.batch import Lists
 from rankdistill.log.days import duration
@@ -75,10 +75,12 @@ def _find(data_set: DataSet, build: Build | None, request_id: str) -> tuple[pa.R
             if found.num_rows:
                 return found.slice(0, 1), day
             examples += ids.slice(0, 3 - len(examples)).to_pylist()
+    shown = ", ".join(on_a_line(str(example)) for example in examples)
+    made = f"build {build.number}" if build else "the data set, which has no build yet"
     raise InputError(
         "E0309",
-        f'no request "{request_id}" in build {build.number if build else "(none)"}',
-        found=f"there are, for example, {', '.join(map(str, examples))}" if examples else None,
+        f'no request "{on_a_line(request_id)}" in {made}',
+        found=f"there are, for example, {shown}" if shown else None,
     )
 
 

@@ -106,7 +106,8 @@ def work(recipe: Redraw, todo: Iterator[str], task: str) -> Iterator[Row]:
 def _early(kind: str, drawn: Any, side: Side) -> dict[str, int]:
     """What a day wanted and lacked that has nothing yet to draw from: a log must begin somewhere,
     so its mix is not judged (`Q18`)."""
-    if side.catalogue is None or len(side.catalogue):
+    head = "target."
+    if not side.is_empty(k.removeprefix(head) for k in drawn.counts if k.startswith(head)):
         return {}
     told = ("target.", "short.")
     return {f"{kind}.early.{k}": n for k, n in drawn.counts.items() if k.startswith(told)}

@@ -57,7 +57,8 @@ def settings(log, out, **more):
 
 
 def made(log, out, **more):
-    build(settings(log, out, **more))
+    # A pre-rank student's mix asks for more than such short lists hold.
+    build(settings(log, out, **{"quality": {"fail_on": "never"}, **more}))
     return DataSet.open(out)
 
 

@@ -27,6 +27,12 @@ def cookbook() -> dict[str, str]:
     }
 
 
+def measure_of(name: str) -> str:
+    """The measure that a person means: q07 -> Q07, a gate's Q06.over_cap -> Q06, funnel."""
+    measure = name.split(".")[0]
+    return measure if measure in cookbook() else measure.upper()
+
+
 def page_of(measure: str) -> str:
     """The page of a measure without its title; "" where none is written."""
     _, _, body = cookbook().get(measure, "").partition("\n")

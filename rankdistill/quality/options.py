@@ -15,12 +15,15 @@ FailOn = Literal["fail", "warn", "never"]
 SEGMENT_COLUMNS = ("teacher_version", "scene", "bucket")
 
 
+Edge = float | tuple[float, float] | None
+
+
 class GateOptions(Options):
     """warn, fail: the value from where on; null: never. For a gate that must lie within two
     bounds, a list of both."""
 
-    warn: float | tuple[float, float] | None = None
-    fail: float | tuple[float, float] | None = None
+    warn: Edge = None
+    fail: Edge = None
 
 
 def _is_span(text: str) -> str:
@@ -91,3 +94,22 @@ def _check_shape(name: str, gate: GateOptions) -> None:
         if edge is not None and isinstance(edge, tuple) != is_span:
             wanted = "a list of two bounds" if is_span else "one number"
             raise ValueError(f"{name} takes {wanted}, found {edge}")
+    if gate.warn is None and gate.fail is None:
+        raise ValueError(f"{name} has neither warn nor fail; null switches a gate off")
+    _check_order(name, gate.warn, gate.fail)
+
+
+def _check_order(name: str, warn: Edge, fail: Edge) -> None:
+    """fail lies beyond warn; a share lies in 0 .. 1."""
+    own, measure = own_gate(name), MEASURES[name.split(".")[0]]
+    for edge in (warn, fail):
+        is_percent = isinstance(edge, float) and edge > 1 and "." not in name
+        if is_percent and measure.unit == "share" and own.worse == "above":
+            raise ValueError(f"{name} is a share from 0 to 1, found {edge:g}: 0.05 is 5 %")
+    if not isinstance(warn, float) or not isinstance(fail, float):
+        return
+    if warn > fail if own.worse == "above" else warn < fail:
+        raise ValueError(
+            f"{name} gets worse {own.worse} its thresholds, so fail ({fail:g}) has to lie "
+            f"{own.worse} warn ({warn:g})"
+        )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rankdistill.errors import on_a_line
 from rankdistill.lists.batch import STAGES, Lists
 from rankdistill.quality.text_table import text_table
 
@@ -30,7 +31,8 @@ class Preview:
 
     def text(self) -> str:
         """Candidates and samples; with reasons those alone, a line per candidate."""
-        head = "  ".join(f"{k} {v}" for k, v in self.head.items() if v is not None)
+        known = {k: v for k, v in self.head.items() if v is not None}
+        head = "  ".join(f"{k} {on_a_line(str(v))}" for k, v in known.items())
         blocks = [f"{head}\n"]
         if self.reasons is not None:
             return "\n".join([*blocks, text_table(self.reasons)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rankdistill.errors import printable
+from rankdistill.errors import on_a_line
 
 MAX_CELL = 240
 # Integers that name something: no thousands separators.
@@ -42,7 +42,7 @@ def _cell(value: Any, name: str) -> str:
         return f"{value}" if name.endswith(("_id", "rank", *NAMES)) else f"{value:,}"
     if isinstance(value, float):
         return f"{value:.4g}"
-    text = printable(str(value)).replace("\n", "\\n")
+    text = on_a_line(str(value))
     return text if len(text) <= MAX_CELL else text[: MAX_CELL - 3] + "..."
 
 

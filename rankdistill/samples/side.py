@@ -6,7 +6,7 @@ Shapes: R requests, E entries.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,7 @@ from rankdistill.catalogue.items import Catalogue
 from rankdistill.catalogue.law import Law
 from rankdistill.hashing import U64, xxh64
 from rankdistill.lists.batch import spans
+from rankdistill.samples.sources import CATALOGUE
 
 _BLOCK = 2**15  # looked up at once: they stay in cache
 _ODD = U64(0x9E3779B97F4A7C15)
@@ -44,6 +45,11 @@ class Side:
     history: Keys | None = None
     future: Keys | None = None
     mined: Mined | None = None
+
+    def is_empty(self, sources: Iterable[str]) -> bool:
+        """Whether one of the sources draws from the catalogue and it holds no item, as on the
+        first day of a log."""
+        return not len(self.catalogue or ()) and bool({*sources} & {*CATALOGUE})
 
     def take(self, requests: np.ndarray) -> Side:
         """The same for the given requests (indices), in that order."""

@@ -15,7 +15,7 @@ from rankdistill.store.dataset import DataSet
 
 # A gate that no log passes, and one that any does.
 STRICT = "quality: {gates: {Q06: {warn: -2, fail: -1}}}\n"
-WARNS = "quality: {gates: {Q06: {warn: -1, fail: 2}}}\n"
+WARNS = "quality: {gates: {Q06: {warn: -1, fail: 1}}}\n"
 
 
 @pytest.fixture

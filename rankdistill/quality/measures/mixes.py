@@ -116,13 +116,8 @@ def _without_lists(facts: Facts) -> str | None:
 
 def _watch_sources(seen: Seen, add: Adder, facts: Facts) -> None:
     assert seen.table is not None
-    add.named(_state(seen), seen.drawn.request, seen.table.column("source"))
-
-
-def _state(seen: Seen) -> str:
-    """Rows of a day whose catalogue is empty, as the log's first, are kept apart."""
-    catalogue = seen.side.catalogue
-    return "source" if catalogue is None or len(catalogue) else "early"
+    name = "early" if seen.side.is_empty(facts.kinds["negatives"]["mix"]) else "source"
+    add.named(name, seen.drawn.request, seen.table.column("source"))
 
 
 def _read_sources(state: State, shared: Shared) -> Reading:
