@@ -13,7 +13,7 @@ from rankdistill.config import load
 from rankdistill.contract import resource
 from rankdistill.doctor import examine
 from rankdistill.document import apply_overrides, read_document, read_file
-from rankdistill.errors import ConfigError, PlaceError, UserErrors, unknown
+from rankdistill.errors import ConfigError, UserErrors, unknown
 from rankdistill.explain import explained
 from rankdistill.log.days import Asked
 from rankdistill.log.simulate import SimulateOptions
@@ -235,11 +235,7 @@ def gc(run: Run, found: DataSet, retention_hours: float, keep: int, dry_run: boo
 
 
 def verify(run: Run, found: DataSet, number: int | None, quick: bool) -> int:
-    build = found.build(number) if number is not None else found.current()
-    if build is None:
-        raise PlaceError(
-            "E0206", f"{found.root} has no build yet", help="rankdistill build --config FILE"
-        )
+    build = found.build(number) if number is not None else found.newest()
     report = found.verify(content=not quick, build=build)
     run.facts["verify"] = dataclasses.asdict(report)
     report.refuse_faults(found.root)

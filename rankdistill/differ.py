@@ -48,10 +48,7 @@ def pick(place: str, dt: str | None = None) -> Picked:
         build = data_set.build(int(number))
     else:
         data_set = DataSet.open(place)
-        current = data_set.current()
-        if current is None:
-            raise PlaceError("E0206", f"{place} has no build yet", help="rankdistill build")
-        build = current
+        build = data_set.newest()
     return of_days(Picked(place, data_set, build, tuple(sorted(build.days))), dt)
 
 

@@ -92,12 +92,7 @@ def all_days(asked: Asked) -> tuple[DataSet, list[Day], QualityOptions]:
 
 def _build(asked: Asked, settings: Settings | None) -> tuple[DataSet, Build]:
     data_set = DataSet.open(asked.data or (settings.output if settings else ""))
-    build = data_set.current() if asked.build is None else data_set.build(asked.build)
-    if build is None:
-        raise PlaceError(
-            "E0206", f"{data_set.root} has no build yet", help="rankdistill build --config FILE"
-        )
-    return data_set, build
+    return data_set, data_set.newest() if asked.build is None else data_set.build(asked.build)
 
 
 def chosen(config: str | None, overrides: Sequence[str]) -> tuple[Settings | None, QualityOptions]:

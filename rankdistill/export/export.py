@@ -34,7 +34,7 @@ def export_samples(
     form = FORMATS[chosen(kind, "--as", list(FORMATS))]
     refuse_unread(asked, kind, form.reads)
     _refuse_bad_values(asked)
-    of = data.build(build) if build is not None else _current(data)
+    of = data.build(build) if build is not None else data.newest()
     table = _table(of, kind, form, asked.table)
     source = Source(data, of, tuple(sorted(set(dts))) or tuple(sorted(of.days)), notify)
     with new_folder(out, data.root) as folder:
@@ -57,15 +57,6 @@ def export_samples(
         }
         manifest = folder.finish(facts | folder.facts)
     return manifest
-
-
-def _current(data: DataSet) -> Build:
-    build = data.current()
-    if build is None:
-        raise PlaceError(
-            "E0206", f"{data.root} has no build yet", help="run rankdistill build first"
-        )
-    return build
 
 
 def _refuse_bad_values(asked: Asked) -> None:

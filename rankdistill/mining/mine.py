@@ -16,7 +16,7 @@ from rankdistill import __version__
 from rankdistill.catalogue.ann import ExactSearch, faiss_package
 from rankdistill.catalogue.nearest import MAX_PRODUCT
 from rankdistill.engines.catalogue import make_engine
-from rankdistill.errors import InputError, PlaceError
+from rankdistill.errors import InputError
 from rankdistill.export.folder import Folder, new_folder
 from rankdistill.mining.anchors import put_anchors, source_of
 from rankdistill.mining.options import MineOptions
@@ -40,11 +40,7 @@ def mine(
     E0105, InputError E0304, E0310, E0311, E0315, E0316, ResourceError E0401, E0404; then there
     is no `out`.
     """
-    build = data_set.current()
-    if build is None:
-        raise PlaceError(
-            "E0206", f"{data_set.root} has no build yet", help="run rankdistill build first"
-        )
+    build = data_set.newest()
     source = source_of(options, build)
     if not isinstance(options.search, ExactSearch):
         faiss_package()

@@ -15,7 +15,6 @@ from rankdistill.quality.state import ALL, Remembered, State
 
 Verdict = Literal["ok", "warn", "fail", "not applicable"]
 SEVERITY: dict[str, int] = {"not applicable": 0, "ok": 1, "warn": 2, "fail": 3}
-SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,11 @@ def always(facts: Facts) -> str | None:
     return None
 
 
+def no_negatives(facts: Facts) -> str | None:
+    """Why a measure of negatives does not apply where none are built."""
+    return None if "negatives" in facts.kinds else "no negatives are built"
+
+
 @dataclass(frozen=True)
 class Measure:
     """One measure of QUALITY.

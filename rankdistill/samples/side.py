@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from rankdistill.catalogue.guide import lower_bound
 from rankdistill.catalogue.history import Keys
 from rankdistill.catalogue.items import Catalogue
 from rankdistill.catalogue.law import Law
@@ -84,16 +85,11 @@ def look_up(keys: Keys, request: np.ndarray, key: np.ndarray) -> tuple[np.ndarra
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     rows = _may_be_in(keys, request, key)
     request, key = request[rows], key[rows]
-    low, high = keys.offsets[request], keys.offsets[request + 1]
-    for _ in range(int((high - low).max(initial=0)).bit_length()):
-        middle = (low + high) >> 1
-        is_open = low < high
-        is_less = is_open & (keys.key[np.minimum(middle, len(keys.key) - 1)] < key)
-        low = np.where(is_less, middle + 1, low)
-        high = np.where(is_open & ~is_less, middle, high)
-    is_in = low < keys.offsets[request + 1]
-    is_in[is_in] = keys.key[low[is_in]] == key[is_in]
-    return rows[is_in], low[is_in]
+    end = keys.offsets[request + 1]
+    found = lower_bound(keys.key, keys.offsets[request], end, key)
+    is_in = found < end
+    is_in[is_in] = keys.key[found[is_in]] == key[is_in]
+    return rows[is_in], found[is_in]
 
 
 def _may_be_in(keys: Keys, request: np.ndarray, key: np.ndarray) -> np.ndarray:

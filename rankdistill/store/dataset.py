@@ -93,6 +93,17 @@ class DataSet:
         """The newest build; None before the first."""
         return builds.history(self.root).newest
 
+    def newest(self) -> Build:
+        """The newest build; PlaceError E0206 before the first."""
+        build = self.current()
+        if build is None:
+            raise PlaceError(
+                "E0206",
+                f"{self.root} has no build yet",
+                help="rankdistill build --config FILE",
+            )
+        return build
+
     def build(self, number: int) -> Build:
         """Build `number`; PlaceError E0206 where it is not kept."""
         return builds.one(self.root, number)
@@ -110,7 +121,7 @@ class DataSet:
 
         Raises PlaceError E0206 where the build has no such table or dt.
         """
-        build = build or self._newest()
+        build = build or self.newest()
         self._refuse_unknown(build, table, dt)
         return publish.parts_of(self.root, build, table, dt)
 
@@ -121,7 +132,7 @@ class DataSet:
     def schema(self, table: str) -> pa.Schema:
         """The Arrow schema of `table`, dt included: all columns that any build gave it."""
         if not delta.is_table(self.root / table):
-            self._refuse_unknown(self._newest(), table, None)
+            self._refuse_unknown(self.newest(), table, None)
         return delta.schema(self.root / table)
 
     def read(
@@ -167,7 +178,7 @@ class DataSet:
 
         content: read all bytes and compare digests; else existence, size and footer alone.
         """
-        return verify(self.root, build or self._newest(), content=content)
+        return verify(self.root, build or self.newest(), content=content)
 
     def _read(self, parts: Sequence[Part], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         for part in parts:
@@ -177,14 +188,6 @@ class DataSet:
             # A part without rows of the asked columns still tells their number.
             for batch in read_part(file, [name for name in schema.names if name != "dt"]):
                 yield _conform(batch, part.dt, schema)
-
-    def _newest(self) -> Build:
-        build = self.current()
-        if build is None:
-            raise PlaceError(
-                "E0206", f"{self.root} has no build yet", help="run rankdistill build first"
-            )
-        return build
 
     def _refuse_unknown(self, build: Build, table: str, dt: str | None) -> None:
         if table not in build.tables:

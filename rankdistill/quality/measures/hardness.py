@@ -18,6 +18,7 @@ from rankdistill.quality.measure import (
     Seen,
     Shared,
     binned,
+    no_negatives,
     share,
     whole,
 )
@@ -35,9 +36,7 @@ _SIZE = len(SOURCES)
 
 
 def _unscored(facts: Facts) -> str | None:
-    if "negatives" not in facts.kinds:
-        return "no negatives are built"
-    return None if facts.has_score else "no teacher score is mapped"
+    return no_negatives(facts) or (None if facts.has_score else "no teacher score is mapped")
 
 
 def _watch_near(seen: Seen, add: Adder, facts: Facts) -> None:
@@ -135,11 +134,10 @@ def _read_order(state: State, shared: Shared) -> Reading:
 
 
 def _of_one_stage(facts: Facts) -> str | None:
-    options = facts.kinds.get("negatives")
-    if options is None:
-        return "no negatives are built"
-    staged = [name for name in STAGED if (options.get("mix") or {}).get(name)]
-    return None if len(staged) > 1 else "the mix has fewer than two sources of logged candidates"
+    mix = facts.kinds.get("negatives", {}).get("mix") or {}
+    is_staged = sum(bool(mix.get(name)) for name in STAGED) > 1
+    why = "the mix has fewer than two sources of logged candidates"
+    return no_negatives(facts) or (None if is_staged else why)
 
 
 MEASURES = (

@@ -17,6 +17,7 @@ from rankdistill.quality.measure import (
     Reading,
     Shared,
     binned,
+    no_negatives,
     share,
     whole,
 )
@@ -120,13 +121,9 @@ def _usual(measure: str, part: str, shared: Shared) -> float | None:
     return statistics.median(before[-PAST_DAYS:]) if len(before) >= PAST_DAYS else None
 
 
-def _without_negatives(facts: Facts) -> str | None:
-    return None if "negatives" in facts.kinds else "no negatives are built"
-
-
 def _without_popular(facts: Facts) -> str | None:
     why = "no negatives are drawn by popularity"
-    return _without_negatives(facts) or (None if popularity_count(facts) else why)
+    return no_negatives(facts) or (None if popularity_count(facts) else why)
 
 
 def _without_counts(facts: Facts) -> str | None:
@@ -146,7 +143,7 @@ MEASURES = (
         name="Negative repetition",
         value="share of all negatives that one item has",
         read=_read_repetition,
-        applies=_without_negatives,
+        applies=no_negatives,
         gates={"": Gate(None, None), "excess": Gate(0.01, 0.10)},
         by_segment=False,
         by_day=True,

@@ -21,6 +21,7 @@ from rankdistill.quality.measure import (
     Shared,
     binned,
     by_name,
+    no_negatives,
 )
 from rankdistill.quality.scale import RANK_LABELS, RANKS, rank_bins
 from rankdistill.quality.state import Adder, State
@@ -162,10 +163,6 @@ def _of_sources(counts: Mapping[str, int], what: str) -> dict[str, int]:
 _EARLY = "negatives.early"
 
 
-def _without_negatives(facts: Facts) -> str | None:
-    return None if "negatives" in facts.kinds else "no negatives are built"
-
-
 MEASURES = (
     Measure(
         id="Q13",
@@ -183,7 +180,7 @@ MEASURES = (
         value="largest distance of a source's share from its target",
         watch={"negatives": _watch_sources},
         read=_read_sources,
-        applies=_without_negatives,
+        applies=no_negatives,
         gates={"": Gate(0.02, 0.10), "least_fill": Gate(0.95, 0.80, "below")},
         by_segment=False,
     ),
