@@ -49,6 +49,7 @@ setup(
     ],
     extras_require={
         "spark": ["pyspark>=4.0,<5", "pandas>=2.2,<3"],
+        "train": ["torch>=2.6", "safetensors>=0.4"],
         "ann": ["faiss-cpu>=1.8"],
         "tfrecord": ["google-crc32c>=1.5"],
         "dev": [
@@ -68,6 +69,8 @@ setup(
             "xgboost-cpu>=3; platform_system == 'Linux' and platform_machine == 'x86_64'",
             "xgboost>=3; platform_system != 'Linux' or platform_machine != 'x86_64'",
             "datasets>=3",
+            "torch>=2.6",
+            "safetensors>=0.4",
             "wheel",
             "setuptools>=69",
         ],

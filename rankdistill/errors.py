@@ -102,6 +102,10 @@ class GateError(UserError):
         return 1
 
 
+class TrainingError(UserError):
+    """E05xx: training stopped, with what there is to look at."""
+
+
 class UserErrors(Exception):
     """Several faults found together; at least one."""
 

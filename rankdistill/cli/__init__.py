@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from rankdistill import __version__
-from rankdistill.cli import aid, handover, log, quality, versions
+from rankdistill.cli import aid, handover, log, quality, student, versions
 from rankdistill.cli.options import command
 from rankdistill.verbs import leave_threads_to_us
 
@@ -15,6 +15,7 @@ from rankdistill.verbs import leave_threads_to_us
 VERBS = (
     *(log.simulate, log.validate, log.plan, log.build, log.preview),
     *(quality.report, quality.check, quality.diff, quality.baseline),
+    *(student.train,),
     *(handover.files, handover.export_samples, handover.mine_negatives),
     *(versions.versions, versions.rollback, versions.gc, versions.verify),
     *(aid.doctor, aid.explain, aid.demo),

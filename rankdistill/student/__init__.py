@@ -1,0 +1,1 @@
+"""Light students: batches of a build, models, losses, training, evaluation, export."""

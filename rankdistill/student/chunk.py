@@ -1,0 +1,137 @@
+"""`Chunk`, what training sees of some requests: encoded users and items, and samples of them.
+
+Between the loader, which makes chunks of a build's rows and cuts batches from them, and the
+objectives, which score every slot once and gather their samples from the scores.
+Shapes: R requests, N slots (an item of a request), T rows of a sample kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+
+from rankdistill.lists.batch import spans
+
+
+@dataclass(frozen=True)
+class Bag:
+    """Codes of a field with several values: those of row i stand at start[i] : start[i + 1].
+
+    start: int64 [n + 1], from 0; codes: int64.
+    """
+
+    start: np.ndarray
+    codes: np.ndarray
+
+    def part(self, first: int, last: int) -> Bag:
+        begin, end = self.start[[first, last]]
+        return Bag(self.start[first : last + 1] - begin, self.codes[begin:end])
+
+    def take(self, rows: np.ndarray) -> Bag:
+        lengths = np.diff(self.start)[rows]
+        codes = self.codes[spans(self.start[rows], lengths)]
+        return Bag(np.concatenate([[0], np.cumsum(lengths)]), codes)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The features of n users or items, as rows of the one embedding table and as numbers.
+
+    codes: int64 [n, F], of fields with one value; bags: of those with several, in their
+    order; dense: float32 [n, D].
+    """
+
+    codes: np.ndarray
+    bags: tuple[Bag, ...] = ()
+    dense: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def part(self, first: int, last: int) -> Encoded:
+        bags = tuple(bag.part(first, last) for bag in self.bags)
+        return Encoded(self.codes[first:last], bags, self.dense[first:last])
+
+    def take(self, rows: np.ndarray) -> Encoded:
+        bags = tuple(bag.take(rows) for bag in self.bags)
+        dense = self.dense[rows] if self.dense.shape[1] else self.dense
+        return Encoded(self.codes[rows], bags, dense)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The rows of one sample kind: those of request r stand at start[r] : start[r + 1].
+
+    slots: name -> int64 [T], slots of the chunk (pos, neg, item); values: name -> [T].
+    """
+
+    start: np.ndarray
+    slots: Mapping[str, np.ndarray]
+    values: Mapping[str, np.ndarray]
+
+    def part(self, first: int, last: int, slot: int) -> Drawn:
+        """Of requests first : last, whose slots begin at `slot`."""
+        begin, end = self.start[[first, last]]
+        return Drawn(
+            self.start[first : last + 1] - begin,
+            {name: found[begin:end] - slot for name, found in self.slots.items()},
+            {name: found[begin:end] for name, found in self.values.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some requests as training sees them.
+
+    request_id: [R]; offsets: int64 [R + 1], the slots of request r stand at offsets[r] :
+    offsets[r + 1]; users: of each request; items: of each slot; columns: name -> [N], what is
+    known of a slot beside its features (teacher_rank, score, exposed, responded, feedback);
+    drawn: by sample kind.
+    """
+
+    request_id: pa.Array
+    offsets: np.ndarray
+    users: Encoded
+    items: Encoded
+    columns: Mapping[str, np.ndarray]
+    drawn: Mapping[str, Drawn]
+
+    @property
+    def num_requests(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def num_slots(self) -> int:
+        return int(self.offsets[-1])
+
+    @cached_property
+    def request(self) -> np.ndarray:
+        """The request of each slot, int64 [N]."""
+        return np.repeat(np.arange(self.num_requests), np.diff(self.offsets))
+
+    def part(self, first: int, last: int) -> Chunk:
+        """Requests first : last; arrays are views."""
+        begin, end = (int(at) for at in self.offsets[[first, last]])
+        return Chunk(
+            self.request_id.slice(first, last - first),
+            self.offsets[first : last + 1] - begin,
+            self.users.part(first, last),
+            self.items.part(begin, end),
+            {name: column[begin:end] for name, column in self.columns.items()},
+            {kind: drawn.part(first, last, begin) for kind, drawn in self.drawn.items()},
+        )
+
+    def cuts(self, max_requests: int, max_slots: int) -> list[int]:
+        """Where to cut it into batches, from 0 to R: of at most so many requests and slots, but
+        for a single request with more."""
+        cuts = [0]
+        while cuts[-1] < self.num_requests:
+            first = cuts[-1]
+            limit = self.offsets[first] + max_slots
+            last = int(np.searchsorted(self.offsets, limit, side="right")) - 1
+            cuts.append(max(first + 1, min(last, first + max_requests)))
+        return cuts

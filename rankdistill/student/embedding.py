@@ -1,0 +1,79 @@
+"""The one embedding table of a student, and its optimizer: row-wise Adagrad.
+
+A step touches the rows of its batch and nothing else, so its cost does not depend on the
+vocabulary. Shapes: V rows of D numbers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from rankdistill.hashing import U64, mix, name_key, unit
+
+_PIECE = 2**20  # numbers made at once
+
+
+class EmbeddingTable:
+    """weight: float32 [V, D]; state: float32 [V], the sums of mean squared gradients.
+
+    `gather` hands out rows as leaves of the graph; after `backward`, `step` adds up the
+    gradients of each row that was handed out and updates it in place.
+    """
+
+    def __init__(self, weight: torch.Tensor, state: torch.Tensor) -> None:
+        assert len(weight) == len(state), (weight.shape, state.shape)
+        self.weight, self.state = weight, state
+        self._given: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    @classmethod
+    def new(cls, num_rows: int, dim: int, seed: int, scale: float, start: float) -> EmbeddingTable:
+        """Rows drawn uniformly from [-scale, scale) by hash; start: of every state."""
+        weight = np.empty(num_rows * dim, dtype=np.float32)
+        for first in range(0, len(weight), _PIECE):
+            place = np.arange(first, min(first + _PIECE, len(weight)), dtype=U64)
+            lot = unit(mix(seed, name_key("train.embedding"), place))
+            weight[first : first + len(place)] = (2 * lot - 1) * scale
+        table = torch.from_numpy(weight.reshape(num_rows, dim))
+        return cls(table, torch.full((num_rows,), start, dtype=torch.float32))
+
+    @property
+    def dim(self) -> int:
+        return self.weight.shape[1]
+
+    def to(self, device: torch.device) -> EmbeddingTable:
+        return EmbeddingTable(self.weight.to(device), self.state.to(device))
+
+    def gather(self, codes: torch.Tensor) -> torch.Tensor:
+        """The rows of the codes, int64 [...]: float32 [..., D]; a leaf where gradients are on."""
+        rows = self.weight.index_select(0, codes.reshape(-1)).reshape(*codes.shape, self.dim)
+        if torch.is_grad_enabled():
+            rows.requires_grad_()
+            self._given.append((codes, rows))
+        return rows
+
+    @torch.no_grad()
+    def step(self, lr: float, l2: float = 0.0) -> None:
+        """Row-wise Adagrad (Duchi et al. 2011, one state for a row as in FBGEMM): for a row w of
+        summed gradient g, state += mean(g^2), w -= lr * (g / sqrt(state) + l2 * w)."""
+        given = [(codes, rows.grad) for codes, rows in self._given if rows.grad is not None]
+        self._given.clear()
+        if not given:
+            return
+        codes = torch.cat([codes.reshape(-1) for codes, _ in given])
+        grads = torch.cat([grad.reshape(-1, self.dim) for _, grad in given])
+        row, place = torch.unique(codes, return_inverse=True)
+        if len(row) < len(codes):
+            grads = torch.zeros(len(row), self.dim).to(grads).index_add_(0, place, grads)
+        else:
+            grads = torch.empty_like(grads).index_copy_(0, place, grads)
+        state = self.state.index_select(0, row) + grads.square().mean(1)
+        self.state.index_copy_(0, row, state)
+        held = self.weight.index_select(0, row)
+        if l2:
+            held.mul_(1 - lr * l2)
+        self.weight.index_copy_(0, row, held.addcdiv_(grads, state.sqrt()[:, None], value=-lr))
+
+    def forget(self) -> None:
+        """Let go of rows that were handed out and are not to be updated."""
+        self._given.clear()

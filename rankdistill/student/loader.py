@@ -1,0 +1,112 @@
+"""Batches of a build, in an order that seed, epoch and build decide alone.
+
+Row groups are put into hashed order and read in pools; the requests of a pool are put into
+hashed order, sampled by the kernels, encoded, and cut into batches. Threads decode pools
+ahead; what they hand over is taken in order, so their number changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice, pairwise
+
+from rankdistill.student.chunk import Chunk
+from rankdistill.student.options import BatchOptions
+from rankdistill.student.order import piece_order, pools
+from rankdistill.student.reading import ListsSource, Piece
+
+# (pieces, epoch) -> their requests, shuffled, drawn and encoded; epoch None: as they stand.
+Make = Callable[[Sequence[Piece], int | None], Chunk]
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where in an epoch the next batch is: of a pool (in the epoch's order), and in it."""
+
+    epoch: int = 0
+    pool: int = 0
+    batch: int = 0
+
+
+class Loader:
+    """Every process of `world` gets every world-th batch, and as many as each other: batches
+    at the end of an epoch that do not go round are left out. position: of the next batch, for
+    `state_dict`."""
+
+    def __init__(
+        self,
+        source: ListsSource,
+        make: Make,
+        options: BatchOptions,
+        seed: int,
+        *,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        assert 0 <= rank < world, (rank, world)
+        self._source, self._make, self._options, self._seed = source, make, options, seed
+        self._rank, self._world = rank, world
+        self.position = Position()
+
+    def state_dict(self) -> dict[str, int]:
+        """Where it stands after the batches that were taken."""
+        return {name: getattr(self.position, name) for name in ("epoch", "pool", "batch")}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on at exactly the batch where `state_dict` was asked for."""
+        self.position = Position(**state)
+
+    def epoch(self) -> Iterator[Chunk]:
+        """The batches of this process, from the position to the end of its epoch."""
+        rounds = self._batches(self.position)
+        while len(group := list(islice(rounds, self._world))) == self._world:
+            self.position = group[-1][0]
+            yield group[self._rank][1]
+        self.position = Position(self.position.epoch + 1)
+
+    def _batches(self, start: Position) -> Iterator[tuple[Position, Chunk]]:
+        """(the position after it, batch) of every process."""
+        plan = self._pools(start.epoch)
+        for at, chunk in self._ahead(plan, start):
+            cuts = chunk.cuts(self._options.requests, self._options.slots)
+            skipped = start.batch if at == start.pool else 0
+            for number in range(skipped, len(cuts) - 1):
+                is_last = number == len(cuts) - 2
+                after = Position(start.epoch, at + is_last, 0 if is_last else number + 1)
+                yield after, chunk.part(cuts[number], cuts[number + 1])
+
+    def _pools(self, epoch: int) -> list[list[Piece]]:
+        order = piece_order(len(self._source.pieces), self._seed, epoch)
+        pieces = [self._source.pieces[at] for at in order.tolist()]
+        bounds = pools(self._source.num_rows[order], self._options.pool)
+        return [pieces[first:last] for first, last in bounds]
+
+    def _ahead(self, plan: list[list[Piece]], start: Position) -> Iterator[tuple[int, Chunk]]:
+        """The pools from the start on, decoded by threads, in order."""
+        workers = self._options.workers
+        waiting: deque[tuple[int, Future[Chunk]]] = deque()
+        with ThreadPoolExecutor(workers, thread_name_prefix="decode") as threads:
+            try:
+                for at in range(start.pool, len(plan)):
+                    waiting.append((at, threads.submit(self._make, plan[at], start.epoch)))
+                    if len(waiting) > workers:
+                        number, made = waiting.popleft()
+                        yield number, made.result()
+                while waiting:
+                    number, made = waiting.popleft()
+                    yield number, made.result()
+            finally:
+                for _, made in waiting:
+                    made.cancel()
+
+
+def whole(source: ListsSource, make: Make, options: BatchOptions) -> Iterator[Chunk]:
+    """Every batch in the order of the tables, for evaluation."""
+    for first, last in pools(source.num_rows, options.pool):
+        chunk = make(source.pieces[first:last], None)
+        cuts = chunk.cuts(options.requests, options.slots)
+        for begin, end in pairwise(cuts):
+            yield chunk.part(begin, end)

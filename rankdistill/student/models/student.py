@@ -1,0 +1,55 @@
+"""What every student is: two towers whose vectors meet in one inner product.
+
+Shapes: R users, I items, F fields of a side, D width of the embedding table, d of the vectors.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The features of one side: rows float32 [n, F, D] of the embedding table (a field with
+    several values is their mean), dense float32 [n, E]."""
+
+    rows: torch.Tensor
+    dense: torch.Tensor
+
+
+class Student(nn.Module):
+    """A student. The item side never sees the user, so item vectors can be made in advance.
+
+    width: D, what a row of the embedding table must have.
+    """
+
+    width: int
+
+    @abstractmethod
+    def users(self, inputs: Inputs) -> torch.Tensor:
+        """User vectors, float32 [R, d]."""
+
+    @abstractmethod
+    def items(self, inputs: Inputs) -> torch.Tensor:
+        """Item vectors, float32 [I, d]."""
+
+    def forward(
+        self,
+        users: Inputs,
+        items: Inputs,
+        user: torch.Tensor,
+        item: torch.Tensor,
+    ) -> torch.Tensor:
+        """Logits of slots [N]: user (int64 [N]) and item (int64 [N]) of each."""
+        return meet(self.users(users), self.items(items), user, item)
+
+
+def meet(
+    users: torch.Tensor, items: torch.Tensor, user: torch.Tensor, item: torch.Tensor
+) -> torch.Tensor:
+    """The inner product of vector user[k] of users [R, d] and item[k] of items [I, d]: [N]."""
+    return (users.index_select(0, user) * items.index_select(0, item)).sum(-1)

@@ -1,0 +1,137 @@
+"""What of a build training reads: row groups of its ranked lists, decoded into `Lists`.
+
+The files come from the data set's `builds`, never from a listing of a folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rankdistill.errors import InputError, PlaceError
+from rankdistill.lists.batch import ORDER_COLUMNS, Lists
+from rankdistill.store.dataset import Build, DataSet
+from rankdistill.store.reading import opened
+
+LISTS = "lists"
+ALWAYS = ("request_id", "user_id", "request_time", "split", "item_id", "stage", "teacher_score")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One row group of a part; num_rows: by its footer."""
+
+    file: str
+    group: int
+    num_rows: int
+    dt: str
+
+
+@dataclass(frozen=True)
+class ListsSource:
+    """The ranked lists of some days of a build, as training reads them.
+
+    pieces: by dt, part and row group; columns: to read; splits: of these the requests (none:
+    all); teacher_order, feedback, response, has_score: as the build knew its log.
+    """
+
+    pieces: tuple[Piece, ...]
+    columns: tuple[str, ...]
+    teacher_order: str
+    splits: frozenset[str] = frozenset()
+    feedback: tuple[str, ...] = ()
+    response: Mapping[str, float] = field(default_factory=dict)
+    score_kind: str | None = None
+
+    @property
+    def num_rows(self) -> np.ndarray:
+        """Rows of each piece, int64 [P]."""
+        return np.array([piece.num_rows for piece in self.pieces], dtype=np.int64)
+
+    def read(self, pieces: Sequence[Piece]) -> Lists:
+        """The lists of some pieces, one after the other. PlaceError E0204 where one is damaged."""
+        return Lists.from_rows(
+            pa.concat_batches([self._rows(piece) for piece in pieces]),
+            self.teacher_order,
+            self.feedback,
+            self.response,
+        )
+
+    def _rows(self, piece: Piece) -> pa.RecordBatch:
+        with opened(piece.file) as parquet:
+            table = parquet.read_row_group(piece.group, list(self.columns), use_threads=False)
+        if self.splits:
+            table = table.filter(pc.is_in(table.column("split"), pa.array(sorted(self.splits))))
+        table = table.append_column("dt", pa.repeat(piece.dt, table.num_rows))
+        (batch,) = table.combine_chunks().to_batches() or [
+            pa.RecordBatch.from_pylist([], schema=table.schema)
+        ]
+        return batch
+
+
+def lists_source(
+    data_set: DataSet,
+    build: Build,
+    *,
+    dts: Sequence[str] | None = None,
+    splits: Sequence[str] = (),
+    columns: Sequence[str] = (),
+) -> ListsSource:
+    """The ranked lists of a build, or of some of its days or splits, with further columns.
+
+    Raises PlaceError E0206 where the build has no lists, day or column of that name, E0204
+    where a part is lost, InputError E0319 where days were built under different mappings.
+    """
+    days = sorted(dts) if dts is not None else sorted(build.days)
+    parts = [part for dt in days for part in data_set.parts(LISTS, build, dt)]
+    pieces = []
+    for part in parts:
+        file = str(data_set.root / LISTS / part.path)
+        with opened(file) as parquet:
+            for group in range(parquet.num_row_groups):
+                num_rows = parquet.metadata.row_group(group).num_rows
+                pieces.append(Piece(file, group, num_rows, part.dt))
+    known = _log_of(build, days)
+    order = known["teacher_order"]
+    feedback = tuple(known["feedback"])
+    wanted = [*ALWAYS, *([ORDER_COLUMNS[order]] if order in ORDER_COLUMNS else []), *feedback]
+    names = list(dict.fromkeys([*wanted, *columns]))
+    there = data_set.schema(LISTS).names
+    if unknown := sorted(set(names) - set(there)):
+        raise PlaceError(
+            "E0206",
+            f"table {LISTS} has no column {', '.join(unknown)}",
+            found=", ".join(there),
+            help="name columns that it has, or map them (log.columns.request, log.columns.item) "
+            "and build again",
+        )
+    return ListsSource(
+        tuple(pieces),
+        tuple(names),
+        order,
+        frozenset(splits),
+        feedback,
+        dict(known["response"]),
+        known["score_kind"],
+    )
+
+
+def _log_of(build: Build, days: Sequence[str]) -> Mapping[str, Any]:
+    """What the build knew of its log; the same on all days."""
+    logs = [build.days[dt].counts["log"] for dt in days]
+    names = ("teacher_order", "feedback", "response", "score_kind")
+    for dt, log in zip(days, logs, strict=True):
+        for name in names:
+            if log[name] != logs[0][name]:
+                raise InputError(
+                    "E0319",
+                    f"days {days[0]} and {dt} were built with another {name}",
+                    found=f"{logs[0][name]} and {log[name]}",
+                    help="build them again with one config, or train on days of one",
+                )
+    return {name: logs[0][name] for name in names}

@@ -1,0 +1,94 @@
+"""The verbs of students: from settings and a data set to a run, and from a run to what it is worth.
+
+Between `settings` and the room `student`, which is imported here alone, for torch is heavy and
+may be missing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rankdistill.errors import ConfigError, ResourceError
+from rankdistill.quality.text_table import text_table
+from rankdistill.samples.facts import LogFacts
+from rankdistill.samples.listwise import ListwiseOptions
+from rankdistill.samples.pairwise import PairwiseOptions
+from rankdistill.samples.pointwise import PointwiseOptions
+from rankdistill.settings import Settings
+from rankdistill.store.builds import Build
+from rankdistill.store.dataset import DataSet
+from rankdistill.verbs import Run
+
+DRAWN_AFRESH = {
+    "pointwise": PointwiseOptions(),
+    "pairwise": PairwiseOptions(),
+    "listwise": ListwiseOptions(),
+}
+
+
+def train(run: Run, chosen: Settings, out: str, number: int | None, dts: list[str] | None) -> None:
+    _need_torch()
+    from rankdistill.student import run as runs
+    from rankdistill.student.objectives import Objectives, default_terms
+
+    data_set = DataSet.open(chosen.output)
+    build = data_set.build(number) if number is not None else data_set.newest()
+    facts = next(iter(build.days.values())).counts["log"]
+    terms: Any = chosen.train.objectives or default_terms(has_response=bool(facts["response"]))
+    kinds = _kinds(chosen, build)
+    plan = runs.Plan(
+        data_set, build, chosen.train, Objectives(terms), kinds, chosen.seed, dts or None
+    )
+    done = runs.train(plan, Path(out), run.notify, run.say)
+    run.facts["training"] = {"out": out, "epochs": done.history, "best": done.best}
+    rows = [
+        {
+            "epoch": epoch["epoch"],
+            "step": epoch["step"],
+            **{name: round(loss, 4) for name, loss in epoch["losses"].items()},
+            **{name: told for name, told in epoch["validation"].items() if name != "num_requests"},
+            "best": "*" if number == done.best else "",
+        }
+        for number, epoch in enumerate(done.history)
+    ]
+    run.show(f"student in {out}\n\n{text_table(rows)}", run.facts["training"])
+
+
+def _kinds(chosen: Settings, build: Build) -> dict[str, Any]:
+    """The options of every kind that can be drawn afresh, resolved as for a build."""
+    log = next(iter(build.days.values())).counts["log"]
+    facts = LogFacts(
+        has_score=log["score_kind"] is not None,
+        has_rank=True,
+        ranks_sampled=log["ranks"] == "sampled",
+        has_feedback=bool(log["feedback"]),
+        has_exposure=True,
+        score_kind=log["score_kind"],
+        feedback=tuple(log["feedback"]),
+    )
+    found = {}
+    for kind, default in DRAWN_AFRESH.items():
+        options: Any = getattr(chosen.samples, kind) or default
+        if options.needs:
+            raise ConfigError(
+                "E0105",
+                f"samples.{kind}.debias looks into the catalogue, which training does not",
+                key=("samples", kind, "debias"),
+                help="train without it, or leave it to the loss",
+            )
+        found[kind] = options.for_student(chosen.student).for_log(facts)
+    return found
+
+
+def _need_torch() -> None:
+    try:
+        import rankdistill.student.embedding  # noqa: F401
+    except ModuleNotFoundError as fault:
+        raise ResourceError(
+            "E0404",
+            "training needs torch and safetensors",
+            found=str(fault),
+            help="pip install 'rankdistill[train]'; a CPU build of torch: pip install torch "
+            "--index-url https://download.pytorch.org/whl/cpu",
+        ) from fault
