@@ -78,6 +78,8 @@ def _kinds(chosen: Settings, build: Build) -> dict[str, Any]:
                 help="train without it, or leave it to the loss",
             )
         found[kind] = options.for_student(chosen.student).for_log(facts)
+    if chosen.samples.negatives is not None:
+        found["negatives"] = chosen.samples.negatives.for_student(chosen.student).for_log(facts)
     return found
 
 

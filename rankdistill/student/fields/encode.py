@@ -43,6 +43,14 @@ class Fields:
             _encoded(self.item, lists.candidates),
         )
 
+    def items_of(self, ids: pa.Array) -> Encoded:
+        """Items of which the id alone is known."""
+        columns = [
+            field.codes(ids) if field.column == "item_id" else np.full(len(ids), field.first)
+            for field in self.item
+        ]
+        return Encoded(np.stack(columns, axis=1).astype(np.int64, copy=False))
+
 
 def _encoded(fields: Sequence[CodedField], rows: pa.RecordBatch) -> Encoded:
     codes = [field.codes(rows.column(field.column)) for field in fields]
