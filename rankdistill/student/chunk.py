@@ -85,6 +85,18 @@ class Drawn:
     slots: Mapping[str, np.ndarray]
     values: Mapping[str, np.ndarray]
 
+    @classmethod
+    def of(
+        cls,
+        request: np.ndarray,
+        num_requests: int,
+        slots: Mapping[str, np.ndarray],
+        values: Mapping[str, np.ndarray],
+    ) -> Drawn:
+        """request: of each row, int64 [T] ascending."""
+        start = np.searchsorted(request, np.arange(num_requests + 1))
+        return cls(start, slots, values)
+
     def part(self, first: int, last: int, slot: int) -> Drawn:
         """Of requests first : last, whose slots begin at `slot`."""
         begin, end = self.start[[first, last]]

@@ -30,7 +30,8 @@ class Drawing:
 
     fresh: resolved options of the kinds that are drawn here, each epoch anew; stored: of the
     others, their tables; positives: the rule of those that negatives are held against; seed: of
-    the draws and the order.
+    the draws and the order; looked_at: columns of slots (exposed, ...) that are kept beside those
+    that were drawn, None = all slots are.
     """
 
     source: ListsSource
@@ -39,6 +40,7 @@ class Drawing:
     seed: int
     stored: StoredSamples | None = None
     positives: PositiveOptions | None = None
+    looked_at: frozenset[str] | None = None
 
     def __call__(self, pieces: Sequence[Piece], epoch: int | None) -> Chunk:
         lists = self.source.read(pieces)
@@ -58,71 +60,94 @@ class Drawing:
 
     def chunk(self, lists: Lists, drawn: Mapping[str, Any], negative: pa.Array) -> Chunk:
         """negative: the items of the drawn negatives."""
-        users, items = self.fields.encode(lists)
-        rows, slots = dict(drawn), Slots.of(lists, drawn.get(NEGATIVES))
-        if slots.outside is not None:
-            items = items.joined(self.fields.items_of(negative.take(pa.array(slots.outside))))
-            items = items.take(slots.source)
-        num = lists.num_requests
-        found = {kind: drawn_rows(rows[kind], num, slots) for kind in rows}
+        columns = slot_columns(lists)
+        rows = {kind: drawn_rows(found, lists.num_requests) for kind, found in drawn.items()}
         if self.positives is not None:
             is_positive, _ = positive_mask(lists, self.positives)
             at = np.flatnonzero(is_positive)
-            start = np.searchsorted(lists.request[at], np.arange(num + 1))
-            found[POSITIVES] = Drawn(start, {"item": slots.of_candidate[at]}, {})
-        columns = {name: slots.spread(column) for name, column in slot_columns(lists).items()}
-        ids = lists.requests.column("request_id")
-        return Chunk(ids, slots.offsets, users, items, columns, found)
+            rows[POSITIVES] = Drawn.of(lists.request[at], lists.num_requests, {"item": at}, {})
+        outside = np.zeros(0, np.int64)
+        if NEGATIVES in drawn:
+            outside = np.flatnonzero(drawn[NEGATIVES].item < 0)
+            rows[NEGATIVES].slots["item"][outside] = lists.offsets[-1] + np.arange(len(outside))
+        slots = Slots.of(lists, rows, outside, self._kept(columns, rows))
+        users, items = self.fields.encode(lists, slots.candidates)
+        if len(outside):
+            items = items.joined(self.fields.items_of(negative.take(pa.array(outside))))
+            items = items.take(slots.order)
+        return Chunk(
+            lists.requests.column("request_id"),
+            slots.offsets,
+            users,
+            items,
+            {name: slots.column(column) for name, column in columns.items()},
+            {kind: slots.renamed(found) for kind, found in rows.items()},
+        )
+
+    def _kept(
+        self, columns: Mapping[str, np.ndarray], rows: Mapping[str, Drawn]
+    ) -> np.ndarray | None:
+        """bool [C]: the candidates that are drawn or looked at; None where all are kept."""
+        if self.looked_at is None:
+            return None
+        kept = np.zeros(len(columns["stage"]) + 1, dtype=bool)
+        for found in rows.values():
+            for slots in found.slots.values():
+                kept[np.minimum(slots, len(kept) - 1)] = True
+        for name in self.looked_at:
+            kept[:-1] |= columns[name] > 0
+        return kept[:-1]
 
 
 @dataclass(frozen=True)
 class Slots:
-    """Where candidates, and negatives that are none, stand in a chunk: of each request first its
-    candidates, then the items that were drawn from elsewhere.
+    """Which candidates become slots of a chunk, and where: of each request first its candidates,
+    then the items that were drawn from elsewhere (`outside`).
 
-    offsets: int64 [R + 1]; of_candidate: int64 [C], the slot of each; outside: int64 [O], rows of
-    the negatives that are no candidates (None: there are no negatives); source: int64 [N], where
-    a slot's item stands among candidates and outside ones, one after the other.
+    offsets: int64 [R + 1]; candidates: int64 [K], those that are kept; order: int64 [N], where a
+    slot's item stands among the kept candidates and the outside items, one after the other;
+    slot: int64 [C + O + 1], the slot of each of both, -1 where it is not kept and at the end.
     """
 
     offsets: np.ndarray
-    of_candidate: np.ndarray
-    outside: np.ndarray | None
-    source: np.ndarray
+    candidates: np.ndarray
+    order: np.ndarray
+    slot: np.ndarray
 
     @classmethod
-    def of(cls, lists: Lists, negatives: Negatives | None) -> Slots:
-        own = np.arange(lists.offsets[-1])
-        if negatives is None:
-            return cls(lists.offsets, own, None, own)
-        outside = np.flatnonzero(negatives.item < 0)
-        request = negatives.request[outside]
-        more = np.bincount(request, minlength=lists.num_requests)
-        before = np.concatenate([[0], np.cumsum(more)])
-        of_candidate = own + before[lists.request]
-        source = np.empty(len(own) + len(outside), dtype=np.int64)
-        source[of_candidate] = own
-        source[lists.offsets[request + 1] + np.arange(len(outside))] = len(own) + np.arange(
-            len(outside)
+    def of(
+        cls, lists: Lists, rows: Mapping[str, Drawn], outside: np.ndarray, kept: np.ndarray | None
+    ) -> Slots:
+        """outside: rows of the negatives that are no candidates; kept: bool [C], None = all."""
+        num = int(lists.offsets[-1])
+        candidates = np.arange(num) if kept is None else np.flatnonzero(kept)
+        request = lists.request[candidates]
+        if len(outside):
+            start = rows[NEGATIVES].start
+            of = np.searchsorted(start, outside, side="right") - 1
+            request = np.concatenate([request, of])
+        order = np.argsort(request, kind="stable") if len(outside) else np.arange(len(request))
+        offsets = np.searchsorted(request[order], np.arange(lists.num_requests + 1))
+        slot = np.full(num + len(outside) + 1, -1, dtype=np.int64)
+        entry = np.concatenate([candidates, num + np.arange(len(outside))])
+        slot[entry[order]] = np.arange(len(order))
+        return cls(offsets, candidates, order, slot)
+
+    def renamed(self, found: Drawn) -> Drawn:
+        """Rows that name candidates and outside items as rows that name slots."""
+        return Drawn(
+            found.start, {n: self.slot[slots] for n, slots in found.slots.items()}, found.values
         )
-        return cls(lists.offsets + before, of_candidate, outside, source)
 
-    def of_negatives(self, drawn: Negatives) -> np.ndarray:
-        """The slot of each negative, int64 [T]."""
-        assert self.outside is not None
-        slot = np.append(self.of_candidate, -1)[drawn.item]
-        is_outside = self.source >= len(self.of_candidate)
-        slot[self.outside] = np.flatnonzero(is_outside)
-        return slot
-
-    def spread(self, column: np.ndarray) -> np.ndarray:
+    def column(self, column: np.ndarray) -> np.ndarray:
         """A column of candidates as one of slots: what is no candidate has none of it."""
-        if self.outside is None:
-            return column
+        found = column[self.candidates]
+        num_outside = len(self.order) - len(found)
+        if not num_outside:
+            return found
         nothing = np.nan if np.issubdtype(column.dtype, np.floating) else 0
-        found = np.full(len(self.source), nothing, dtype=column.dtype)
-        found[self.of_candidate] = column
-        return found
+        none = np.full(num_outside, nothing, dtype=column.dtype)
+        return np.concatenate([found, none])[self.order]
 
 
 def slot_columns(lists: Lists) -> dict[str, np.ndarray]:
@@ -139,23 +164,20 @@ def slot_columns(lists: Lists) -> dict[str, np.ndarray]:
     return columns
 
 
-def drawn_rows(
-    drawn: Points | Pairs | GradedLists | Negatives, num_requests: int, slots: Slots
-) -> Drawn:
-    """What a kernel drew, request by request."""
-    of, request = slots.of_candidate, drawn.request
-    at: dict[str, np.ndarray]
+def drawn_rows(drawn: Points | Pairs | GradedLists | Negatives, num_requests: int) -> Drawn:
+    """What a kernel drew, request by request; slots are candidates, -1 where there is none."""
+    request = drawn.request
+    slots: dict[str, np.ndarray]
     if isinstance(drawn, Pairs):
-        at = {"pos": of[drawn.pos], "neg": of[drawn.neg]}
+        slots = {"pos": drawn.pos, "neg": drawn.neg}
         values = {"weight": drawn.weight, "margin": drawn.margin}
     elif isinstance(drawn, Points):
-        at, values = {"item": of[drawn.item]}, {"label": drawn.label, "weight": drawn.weight}
+        slots, values = {"item": drawn.item}, {"label": drawn.label, "weight": drawn.weight}
     elif isinstance(drawn, Negatives):
-        at = {"item": slots.of_negatives(drawn), "pos": np.append(of, -1)[drawn.pos]}
+        slots = {"item": drawn.item.copy(), "pos": drawn.pos}
         values = {"mixture_q": drawn.mixture_q}
     else:
         lengths = np.diff(drawn.offsets)
-        at = {"item": of[drawn.item]}
+        request, slots = np.repeat(request, lengths), {"item": drawn.item}
         values = {"grade": drawn.grade, "weight": np.repeat(drawn.weight, lengths)}
-        request = np.repeat(request, lengths)
-    return Drawn(np.searchsorted(request, np.arange(num_requests + 1)), at, values)
+    return Drawn.of(request, num_requests, slots, values)

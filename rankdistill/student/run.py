@@ -65,7 +65,8 @@ class Plan:
         rest = [kind for kind in self.drawn if kind not in fresh]
         stored = stored_samples(self.data_set, self.build, rest, source) if rest else None
         positives = self.drawn.get(NEGATIVES)
-        return Drawing(source, fields, fresh, self.seed, stored, positives)
+        looked_at = self.objectives.slots
+        return Drawing(source, fields, fresh, self.seed, stored, positives, looked_at)
 
     def source(self, *splits: str) -> ListsSource:
         fields = self.options.fields

@@ -113,11 +113,19 @@ def padded(values: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.n
     return found, mask
 
 
-VIEWS: dict[str, Callable[[Scored, Chunk], Sample]] = {
-    "feedback": feedback,
-    "pointwise": pointwise,
-    "pairwise": pairwise,
-    "negatives": contrast,
+@dataclass(frozen=True)
+class View:
+    """function: (scored batch, chunk) -> what the loss is given. kind: the sample kind that has
+    to be drawn for it; slots: the column of slots that it looks at beside what is drawn."""
+
+    function: Callable[[Scored, Chunk], Sample]
+    kind: str | None = None
+    slots: str | None = None
+
+
+VIEWS: dict[str, View] = {
+    "feedback": View(feedback, slots="exposed"),
+    "pointwise": View(pointwise, "pointwise"),
+    "pairwise": View(pairwise, "pairwise"),
+    "negatives": View(contrast, "negatives"),
 }
-# The sample kind that a view needs drawn.
-KINDS = {"pointwise": "pointwise", "pairwise": "pairwise", "negatives": "negatives"}
