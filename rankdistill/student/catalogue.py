@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rankdistill.student.fields.encode import Shape
 from rankdistill.student.losses.contrast import softmax
 from rankdistill.student.losses.loss import Loss
 from rankdistill.student.losses.pairwise import bpr
 from rankdistill.student.losses.pointwise import bce
 from rankdistill.student.models.fm import FactorizationMachine
 from rankdistill.student.models.student import Student
+from rankdistill.student.models.two_tower import TwoTower
 
 LOSSES: dict[str, Loss] = {
     "bce": Loss(bce, "points", frozenset({"permutation", "not_negative"})),
     "bpr": Loss(bpr, "pairs", frozenset({"shift", "order_of_targets", "not_negative"})),
     "softmax": Loss(softmax, "contrast", frozenset({"shift", "not_negative"})),
 }
-# (options, numbers of a user, numbers of an item) -> a student
-MODELS: dict[str, Callable[[Any, int, int], Student]] = {"fm": FactorizationMachine}
+# (options, what a user has, what an item has) -> a student
+MODELS: dict[str, Callable[[Any, Shape, Shape], Student]] = {
+    "fm": FactorizationMachine,
+    "two_tower": TwoTower,
+}

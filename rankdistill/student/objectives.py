@@ -36,11 +36,13 @@ class Objectives:
         """The columns whose slots are looked at beside what is drawn."""
         return frozenset(view.slots for view in self.views if view.slots)
 
-    def losses(self, scored: Scored, chunk: Chunk) -> Iterator[tuple[str, torch.Tensor]]:
-        """(name, weighted loss) of every term."""
+    def losses(
+        self, scored: Mapping[str, Scored], chunk: Chunk
+    ) -> Iterator[tuple[str, torch.Tensor]]:
+        """(name, weighted loss) of every term; scored: the batch as each objective scores it."""
         for name, terms in self.terms.items():
             for term in terms:
-                view = VIEWS[term.on].function(scored, chunk)
+                view = VIEWS[term.on].function(scored[name], chunk)
                 loss = LOSSES[term.kind].function(
                     view.scores, view.targets, view.weights, view.mask, **term.parameters()
                 )

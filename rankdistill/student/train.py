@@ -84,7 +84,8 @@ class Trainer:
 
     def step(self, chunk: Chunk) -> dict[str, float]:
         """One update; the losses before it. TrainingError E0501 where one is not finite."""
-        losses = dict(self.objectives.losses(self.scorer.score(chunk), chunk))
+        scored = self.scorer.heads(self.scorer.score(chunk), chunk)
+        losses = dict(self.objectives.losses(scored, chunk))
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
             raise self._not_finite(chunk)
