@@ -10,6 +10,8 @@ import numpy as np
 
 from rankdistill.lists.batch import Lists, numbers
 from rankdistill.samples.catalogue import SAMPLERS
+from rankdistill.samples.grade_rules import GradeOptions
+from rankdistill.samples.grades import grade
 from rankdistill.samples.listwise import GradedLists
 from rankdistill.samples.rows import Pairs, Points
 from rankdistill.student.chunk import Chunk, Drawn
@@ -21,12 +23,14 @@ from rankdistill.student.reading import ListsSource, Piece
 @dataclass(frozen=True)
 class Drawing:
     """How pieces of the lists become a chunk. kinds: resolved options of the sample kinds that
-    the losses ask for; seed: of the draws, each epoch another."""
+    the losses ask for; seed: of the draws, each epoch another; grade: the rule of the column
+    `grade`, which measures ask for."""
 
     source: ListsSource
     fields: Fields
     kinds: Mapping[str, Any]
     seed: int
+    grade: GradeOptions | None = None
 
     def __call__(self, pieces: Sequence[Piece], epoch: int | None) -> Chunk:
         lists = self.source.read(pieces)
@@ -43,7 +47,10 @@ class Drawing:
         }
         users, items = self.fields.encode(lists)
         ids = lists.requests.column("request_id")
-        return Chunk(ids, lists.offsets, users, items, slot_columns(lists), drawn)
+        columns = slot_columns(lists)
+        if self.grade is not None:
+            columns["grade"] = grade(lists, self.grade, np.arange(len(lists.teacher_rank)))
+        return Chunk(ids, lists.offsets, users, items, columns, drawn)
 
 
 def slot_columns(lists: Lists) -> dict[str, np.ndarray]:
