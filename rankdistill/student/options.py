@@ -53,9 +53,10 @@ class ValidationOptions(Options):
 
 
 class TrainOptions(Options):
-    """A student trained on the lists of a build, with samples drawn afresh each epoch by the
-    kernels and options of `samples`.
+    """A student trained on the lists of a build.
 
+    samples: fresh = drawn anew each epoch by the kernels and options of `samples`; stored = read
+    from the build's tables. Negatives are always read, as they look into the catalogue.
     objectives: name -> its losses, each with a weight; the first is what the student serves.
     None: feedback and the teacher's order, as far as the log has them.
     """
@@ -63,7 +64,7 @@ class TrainOptions(Options):
     model: Model = FmOptions()
     fields: FieldsOptions = FieldsOptions()
     objectives: dict[str, Annotated[list[Term], Field(min_length=1)]] | None = None
-    read: Literal["lists"] = "lists"
+    samples: Literal["fresh", "stored"] = "fresh"
     epochs: int = Field(10, ge=1, le=10_000)
     batch: BatchOptions = BatchOptions()
     optimizer: OptimizerOptions = OptimizerOptions()

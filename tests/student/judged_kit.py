@@ -26,10 +26,10 @@ def judged(requests: list[list[Any]], **conventions: Any) -> Judged:
     """Ranked rows first, with rising ranks (a gap of 0 is a tie)."""
     ordered = [sorted(rows, key=lambda row: not row[1]) for rows in requests]
     flat = [row for rows in ordered for row in rows]
-    rank = [x for rows in ordered for x in np.cumsum([max(r[5], i == 0) for i, r in enumerate(rows)])]
-    score, ranked, exposed, responded, grade = (
-        [row[at] for row in flat] for at in range(5)
-    )
+    rank = [
+        x for rows in ordered for x in np.cumsum([max(r[5], i == 0) for i, r in enumerate(rows)])
+    ]
+    score, ranked, exposed, responded, grade = ([row[at] for row in flat] for at in range(5))
     chosen = Conventions(**conventions)
     return Judged(
         np.concatenate([[0], np.cumsum([len(rows) for rows in requests])]).astype(np.int64),

@@ -21,8 +21,12 @@ FEW = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], de
 
 def trec(found: Judged, relevance: str, measure: str, name: str) -> float:
     pytrec_eval = pytest.importorskip("pytrec_eval")
-    table = {f"q{at}": row for at, row in enumerate(rows(found, number=np.arange(len(found.score))))}
-    relevant = {q: {f"d{r['number']:03d}": int(r[relevance]) for r in row} for q, row in table.items()}
+    table = {
+        f"q{at}": row for at, row in enumerate(rows(found, number=np.arange(len(found.score))))
+    }
+    relevant = {
+        q: {f"d{r['number']:03d}": int(r[relevance]) for r in row} for q, row in table.items()
+    }
     run = {q: {f"d{r['number']:03d}": r["score"] for r in row} for q, row in table.items()}
     told = pytrec_eval.RelevanceEvaluator(relevant, {measure}).evaluate(run)
     return sum(query[name] for query in told.values()) / len(table)

@@ -37,4 +37,11 @@ class BprLoss(LossOptions):
     on: Literal["pairwise"] = "pairwise"
 
 
-Term = Annotated[BceLoss | BprLoss, Field(discriminator="kind")]
+class SoftmaxLoss(LossOptions):
+    """-log softmax of the positive among itself and its negatives."""
+
+    kind: Literal["softmax"] = "softmax"
+    on: Literal["negatives"] = "negatives"
+
+
+Term = Annotated[BceLoss | BprLoss | SoftmaxLoss, Field(discriminator="kind")]

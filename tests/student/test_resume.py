@@ -1,0 +1,161 @@
+"""A run that is killed and resumed ends with the same bytes as one that is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("torch")
+
+from rankdistill import cli
+from rankdistill.store.dataset import DataSet
+from rankdistill.student import run as runs
+from rankdistill.student.objectives import Objectives, default_terms
+from tests.student.kit import built
+
+
+class Killed(BaseException):
+    """Stands for a kill between two steps."""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("resume")
+    config, chosen = built(folder)
+    return folder, config, chosen
+
+
+def plan_of(chosen):
+    data_set = DataSet.open(chosen.output)
+    kinds = {"pairwise": chosen.samples.pairwise.for_student(chosen.student)}
+    objectives = Objectives(default_terms(has_response=True))
+    return runs.Plan(
+        data_set, data_set.newest(), chosen.train, objectives, kinds, chosen.seed, None
+    )
+
+
+def train(chosen, folder, kill_at=None, said=None):
+    """Train; killed after so many steps of this process."""
+    steps = 0
+
+    def notify(event, **facts):
+        nonlocal steps
+        steps += event == "progress"
+        if steps == kill_at:
+            raise Killed
+
+    runs.train(plan_of(chosen), folder, notify, (said if said is not None else []).append)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    found = {}
+    for file in sorted((folder / "checkpoints").glob("*.json")):
+        found[file.stem] = json.loads(file.read_text())["sha256"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(place):
+    folder, _, chosen = place
+    train(chosen, folder / "whole")
+    return hashes(folder / "whole")
+
+
+def test_the_student_learns_the_order(place, whole):
+    lines = (place[0] / "whole" / "metrics.jsonl").read_text().splitlines()
+    first, *_, last = (json.loads(line)["validation"]["opa"] for line in lines)
+    assert last > 0.5 and last >= first - 0.01
+
+
+def test_killed_at_any_step_and_resumed_it_ends_with_the_same_bytes(place, whole, tmp_path):
+    *_, chosen = place
+    num_steps = max(int(name.split("-")[1]) for name in whole)
+    assert num_steps >= 18
+    for kill_at in range(1, num_steps, 4):
+        run = tmp_path / f"killed-{kill_at}"
+        with pytest.raises(Killed):
+            train(chosen, run, kill_at)
+        train(chosen, run)
+        assert hashes(run) == whole, kill_at
+
+
+def test_killed_again_and_again_it_still_ends_with_the_same_bytes(place, whole, tmp_path):
+    *_, chosen = place
+    for _ in range(200):
+        try:
+            train(chosen, tmp_path / "run", 4)
+            break
+        except Killed:
+            continue
+    assert hashes(tmp_path / "run") == whole
+
+
+def test_a_sigkill_from_outside_loses_nothing(place, whole, tmp_path):
+    _, config, _ = place
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "rankdistill", "train", "-c", str(config), "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("checkpoints/*.json")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    subprocess.run(command, check=True, capture_output=True)
+    assert hashes(out) == whole
+
+
+def test_a_finished_run_is_not_trained_again(place, whole, tmp_path):
+    folder, _, chosen = place
+    before = hashes(folder / "whole")
+    steps = []
+    runs.train(plan_of(chosen), folder / "whole", lambda event, **_: steps.append(event), print)
+    assert "progress" not in steps and hashes(folder / "whole") == before
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "no json", "half json", "header"])
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(place, whole, tmp_path, damage):
+    *_, chosen = place
+    with pytest.raises(Killed):
+        train(chosen, tmp_path / "run", 5)
+    newest = max((tmp_path / "run" / "checkpoints").glob("*.safetensors"))
+    data = newest.read_bytes()
+    if damage == "cut":
+        newest.write_bytes(data[: len(data) // 2])
+    elif damage == "changed":
+        newest.write_bytes(data[:-4] + bytes(4 * [1]))
+    elif damage == "header":
+        newest.write_bytes((2**60).to_bytes(8, "little") + data[8:])
+    elif damage == "half json":
+        beside = newest.with_suffix(".json")
+        beside.write_text(beside.read_text()[:50])
+    else:
+        newest.with_suffix(".json").unlink()
+    said = []
+    train(chosen, tmp_path / "run", said=said)
+    assert hashes(tmp_path / "run") == whole
+    assert bool(said) == (damage != "no json")
+
+
+def test_a_run_of_another_config_is_refused_and_left_alone(place, whole, tmp_path):
+    folder, config, _ = place
+    before = hashes(folder / "whole")
+    asked = ["train", "-c", str(config), "--out", str(folder / "whole")]
+    result = CliRunner().invoke(cli.app, [*asked, "--set", "train.model.dim=9"])
+    assert result.exit_code == 6
+    assert "E0503" in result.stderr and "asked for" in result.stderr
+    assert hashes(folder / "whole") == before
+
+
+def test_a_folder_of_somebody_else_is_refused(place, tmp_path):
+    (tmp_path / "letter.txt").write_text("dear")
+    result = CliRunner().invoke(cli.app, ["train", "-c", str(place[1]), "--out", str(tmp_path)])
+    assert result.exit_code == 6 and "E0503" in result.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["letter.txt"]
