@@ -11,6 +11,8 @@ import pyarrow as pa
 
 from rankdistill.lists.batch import Lists, numbers
 from rankdistill.samples.catalogue import SAMPLERS
+from rankdistill.samples.grade_rules import GradeOptions
+from rankdistill.samples.grades import grade
 from rankdistill.samples.listwise import GradedLists
 from rankdistill.samples.negatives import Negatives
 from rankdistill.samples.positives import PositiveOptions, positive_mask
@@ -31,7 +33,7 @@ class Drawing:
     fresh: resolved options of the kinds that are drawn here, each epoch anew; stored: of the
     others, their tables; positives: the rule of those that negatives are held against; seed: of
     the draws and the order; looked_at: columns of slots (exposed, ...) that are kept beside those
-    that were drawn, None = all slots are.
+    that were drawn, None = all slots are; grade: the rule of the column `grade`, for measures.
     """
 
     source: ListsSource
@@ -41,6 +43,7 @@ class Drawing:
     stored: StoredSamples | None = None
     positives: PositiveOptions | None = None
     looked_at: frozenset[str] | None = None
+    grade: GradeOptions | None = None
 
     def __call__(self, pieces: Sequence[Piece], epoch: int | None) -> Chunk:
         lists = self.source.read(pieces)
@@ -61,6 +64,8 @@ class Drawing:
     def chunk(self, lists: Lists, drawn: Mapping[str, Any], negative: pa.Array) -> Chunk:
         """negative: the items of the drawn negatives."""
         columns = slot_columns(lists)
+        if self.grade is not None:
+            columns["grade"] = grade(lists, self.grade, np.arange(len(lists.teacher_rank)))
         rows = {kind: drawn_rows(found, lists.num_requests) for kind, found in drawn.items()}
         if self.positives is not None:
             is_positive, _ = positive_mask(lists, self.positives)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from rankdistill.config import Options
+from rankdistill.student.evaluation.measures import AUC, OF_EVALUATE, parsed
 from rankdistill.student.fields.options import FieldsOptions
 from rankdistill.student.losses.options import Term
 from rankdistill.student.models.options import FmOptions, Model
@@ -40,6 +41,15 @@ class ValidationOptions(Options):
 
     measure: str = "opa"
     patience: int | None = Field(2, ge=1)
+
+    @field_validator("measure")
+    @classmethod
+    def _chooses(cls, name: str) -> str:
+        if name != AUC:
+            measure, _ = parsed(name)
+            if not measure.better or measure.needs in OF_EVALUATE:
+                raise ValueError(f'measure "{name}" is for `evaluate`, and chooses no student')
+        return name
 
 
 class TrainOptions(Options):

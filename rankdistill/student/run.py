@@ -21,6 +21,7 @@ import torch
 
 from rankdistill import __version__
 from rankdistill.errors import TrainingError
+from rankdistill.samples.grade_rules import RankBucket
 from rankdistill.store.dataset import Build, DataSet
 from rankdistill.store.files import replace_text, sha256
 from rankdistill.student import checkpoint as checkpoints
@@ -104,7 +105,7 @@ def train(
     fields = _fields(plan, folder)
     learned, held_out = plan.source("train", "all"), plan.source("valid")
     make = plan.drawing(learned, fields)
-    checked = Drawing(held_out, fields, {}, plan.seed)
+    checked = Drawing(held_out, fields, {}, plan.seed, grade=RankBucket())
     start = plan.options.optimizer.init_accumulator
     trainer = Trainer(
         Scorer.new(plan.options.model, fields, plan.seed, start),

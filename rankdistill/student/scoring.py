@@ -12,9 +12,10 @@ from rankdistill.student.catalogue import MODELS
 from rankdistill.student.chunk import Bag, Chunk, Encoded
 from rankdistill.student.embedding import EmbeddingTable
 from rankdistill.student.fields.encode import Fields
+from rankdistill.student.meeting import meet
 from rankdistill.student.models.heads import Heads
 from rankdistill.student.models.options import Model
-from rankdistill.student.models.student import Inputs, Student, meet
+from rankdistill.student.models.student import Inputs, Student
 from rankdistill.student.views import Scored
 
 
@@ -75,30 +76,15 @@ class Scorer:
     def score(self, chunk: Chunk) -> Scored:
         """Each user's and each distinct item's vector once, and the logit of every slot, of the
         objective that is served."""
-        items, place = distinct(chunk.items)
-        slot_item = torch.from_numpy(place)
-        user = self.student.users(self.inputs(chunk.users))
-        item = self.student.items(self.inputs(items))
-        slots = meet(user, item, torch.from_numpy(chunk.request), slot_item)
-        return Scored(user, item, slot_item, slots)
+        users = self.student.users(self.inputs(chunk.users))
+        items = self.student.items(self.inputs(chunk.items.take(chunk.links.row)))
+        return Scored(users, items, torch.from_numpy(chunk.links.item), meet(users, items, chunk))
 
     def heads(self, scored: Scored, chunk: Chunk) -> dict[str, Scored]:
         """The batch as each objective scores it, by its name."""
         found = {self.objectives[0]: scored}
-        request = torch.from_numpy(chunk.request)
         for number, name in enumerate(self.objectives[1:], 1):
             users = self.student.heads(scored.users, number)
-            slots = meet(users, scored.items, request, scored.slot_item)
+            slots = meet(users, scored.items, chunk)
             found[name] = replace(scored, users=users, slots=slots)
         return found
-
-
-def distinct(encoded: Encoded) -> tuple[Encoded, np.ndarray]:
-    """(distinct rows, which of them each row is, int64 [n])."""
-    if encoded.place is not None:
-        held, place = np.unique(encoded.place, return_inverse=True)
-        return replace(encoded, place=None).take(held), place
-    if encoded.codes.shape[1] != 1 or encoded.bags or encoded.dense.shape[1]:
-        return encoded, np.arange(len(encoded))
-    codes, place = np.unique(encoded.codes[:, 0], return_inverse=True)
-    return Encoded(codes[:, None]), place
