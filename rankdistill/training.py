@@ -18,6 +18,7 @@ from rankdistill.samples.pointwise import PointwiseOptions
 from rankdistill.settings import Settings
 from rankdistill.store.builds import Build
 from rankdistill.store.dataset import DataSet
+from rankdistill.training_features import joined_tables
 from rankdistill.verbs import Run
 
 DRAWN_AFRESH = {
@@ -37,8 +38,10 @@ def train(run: Run, chosen: Settings, out: str, number: int | None, dts: list[st
     facts = next(iter(build.days.values())).counts["log"]
     terms: Any = chosen.train.objectives or default_terms(has_response=bool(facts["response"]))
     kinds = resolved_kinds(chosen, build)
+    joins, stage = joined_tables(chosen, data_set, build)
+    objectives = Objectives(terms)
     plan = runs.Plan(
-        data_set, build, chosen.train, Objectives(terms), kinds, chosen.seed, dts or None
+        data_set, build, chosen.train, objectives, kinds, chosen.seed, dts or None, joins, stage
     )
     done = runs.train(plan, Path(out), run.notify, run.say)
     run.facts["training"] = {"out": out, "epochs": done.history, "best": done.best}

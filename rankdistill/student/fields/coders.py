@@ -107,8 +107,8 @@ class Standard:
 
     @classmethod
     def of_table(cls, table: pa.Table) -> Standard:
-        ((mean, deviation),) = zip(*(table.column(n).to_pylist() for n in ("mean", "deviation")))
-        return cls(float(mean), float(deviation))
+        (row,) = table.to_pylist()
+        return cls(float(row["mean"]), float(row["deviation"]))
 
 
 def finite(values: pa.Array) -> np.ndarray:

@@ -143,9 +143,9 @@ def _shared(field: chosen.OneField, item: Sequence[OneField]) -> BagField:
     (of,) = [
         each
         for each in item
-        if isinstance(each, RowField) and each.kind in ("id", "category") and each.column == field.of
+        if isinstance(each, RowField)
+        and each.kind in ("id", "category")
+        and each.column == field.of
     ]
     name = f"user.{field.name}"
-    return BagField(
-        name, field.kind, field.column, of.coder, of.first, last=field.last, own=False
-    )
+    return BagField(name, field.kind, field.column, of.coder, of.first, last=field.last, own=False)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from rankdistill.student.models.heads import Heads
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -26,12 +28,13 @@ class Student(nn.Module):
 
     width: D, what a row of the embedding table must have; scale: fresh rows are drawn from
     [-scale, scale); size: d. The last number of every item vector is 1, so that of a user's is
-    the bias of the logit.
+    the bias of the logit. heads: of the objectives beside the first, where there are any.
     """
 
     width: int
     scale: float
     size: int
+    heads: Heads
 
     @abstractmethod
     def users(self, inputs: Inputs) -> torch.Tensor:
