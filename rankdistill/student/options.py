@@ -31,7 +31,7 @@ class OptimizerOptions(Options):
     rows towards 0, as a share per unit of lr."""
 
     lr: float = Field(0.1, gt=0)
-    dense_lr: float = Field(0.001, gt=0)
+    dense_lr: float = Field(0.003, gt=0)
     l2: float = Field(0.0, ge=0)
     init_accumulator: float = Field(1e-10, gt=0)
 
