@@ -76,9 +76,7 @@ def replicated(
         for of, own in groups.items():
             requests = quantities[own[0]].requests
             part = block if requests is None else block[:, requests]
-            total = part.sum(axis=1, keepdims=True)
-            sums = part @ stacks[of] * (part.shape[1] / np.maximum(total, 1.0))
-            first = 0
+            sums, first = part @ stacks[of], 0
             for at in own:
                 last = first + quantities[at].columns.shape[1]
                 found[at].append(value(sums[:, first:last]))

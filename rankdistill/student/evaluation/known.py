@@ -5,7 +5,6 @@ Shapes: V distinct keys.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,14 +59,11 @@ class Known:
     users: Tally = field(default_factory=Tally)
     items: Tally = field(default_factory=Tally)
 
-    @classmethod
-    def of(cls, batches: Iterable[Lists]) -> Known:
-        known = cls()
-        for lists in batches:
-            time = times(lists)
-            known.users.add(xxh64(lists.requests.column("user_id")), time)
-            known.items.add(xxh64(lists.candidates.column("item_id")), time[lists.request])
-        return known
+    def add(self, lists: Lists) -> None:
+        """Requests of training."""
+        time = times(lists)
+        self.users.add(xxh64(lists.requests.column("user_id")), time)
+        self.items.add(xxh64(lists.candidates.column("item_id")), time[lists.request])
 
 
 def times(lists: Lists) -> np.ndarray:

@@ -92,14 +92,17 @@ POLICIES = (*(KeepTop(m=m) for m in (10, 20, 50, 100)), *(CutBelow(keep=s) for s
 
 
 class EvaluateOptions(Options):
-    """k: the teacher's top k, and of NDCG and responses; m: the student's top m; rbo: p in
-    percent. grade: the teacher's grades of NDCG. catalogue: also rank the responses among all
-    items of the lists, for at most so many requests (0: not at all). own_channel: the recall
-    channel that the student stands for, where the log maps them. policies: of a pre-ranker;
-    None: a few, and tiers where the log has a prerank_score."""
+    """k: the teacher's top k, and of NDCG and responses; m: the student's top m; recall_m: how
+    many a recall student passes on to it; rbo: p in percent. grade: the teacher's grades of
+    NDCG. catalogue: also rank the responses among all items of the lists, of at most so many
+    requests (0: not at all). own_channel: the recall channel that the student stands for, where
+    the log maps them. policies: of a pre-ranker; None: a few, and tiers where the log has a
+    prerank_score.
+    """
 
     k: Places = (10,)
     m: Places = (50,)
+    recall_m: Place = 500
     rbo: int = Field(90, ge=1, le=99)
     grade: Grade = RankBucket()
     conventions: Conventions = Conventions()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -34,10 +35,10 @@ def labels_of(edges: Sequence[float]) -> tuple[str, ...]:
     """ "below 1", "1 to 6", "6 and more"; whole ranges as "1 to 5"."""
     is_whole = all(float(edge).is_integer() for edge in edges)
     if not is_whole:
-        between = [f"{a:g} to {b:g}" for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        between = [f"{a:g} to {b:g}" for a, b in pairwise(edges)]
         return (f"below {edges[0]:g}", *between, f"{edges[-1]:g} and more")
     told = [f"below {edges[0]:g}" if edges[0] != 1 else "0"]
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         told.append(f"{low:g}" if high == low + 1 else f"{low:g} to {high - 1:g}")
     return (*told, f"{edges[-1]:g} and more")
 

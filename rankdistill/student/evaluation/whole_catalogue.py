@@ -15,7 +15,11 @@ TIES = name_key("evaluate.catalogue")
 
 
 def places(
-    users: np.ndarray, items: np.ndarray, item_key: np.ndarray, request: np.ndarray, item: np.ndarray
+    users: np.ndarray,
+    items: np.ndarray,
+    item_key: np.ndarray,
+    request: np.ndarray,
+    item: np.ndarray,
 ) -> np.ndarray:
     """The place, from 1, of item[p] among all items for request[p], int64 [P].
 
