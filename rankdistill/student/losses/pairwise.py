@@ -2,15 +2,88 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch.nn import functional
 
-from rankdistill.student.losses.loss import weighted_mean
+from rankdistill.student.losses.loss import held, weighted_mean
+
+Calibration = Literal["none", "zscore", "affine"]
 
 
 def bpr(
     scores: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, mask: torch.Tensor
 ) -> torch.Tensor:
     """-log sigmoid(s_pos - s_neg) (Rendle et al. 2009; RankNet, Burges et al. 2005)."""
-    losses = functional.softplus(scores[:, 1] - scores[:, 0])
+    losses = functional.softplus(-margin_of(held(scores, mask)))
     return weighted_mean(losses, weights, mask.all(1))
+
+
+def triplet_hinge(
+    scores: torch.Tensor,
+    targets: torch.Tensor,
+    weights: torch.Tensor,
+    mask: torch.Tensor,
+    *,
+    margin: float,
+) -> torch.Tensor:
+    """max(0, margin - (s_pos - s_neg)) (Huang et al. 2020, on cosines)."""
+    losses = (margin - margin_of(held(scores, mask))).clamp(min=0)
+    return weighted_mean(losses, weights, mask.all(1))
+
+
+def triplet_logistic(
+    scores: torch.Tensor,
+    targets: torch.Tensor,
+    weights: torch.Tensor,
+    mask: torch.Tensor,
+    *,
+    gamma: float,
+) -> torch.Tensor:
+    """log(1 + exp(-gamma (s_pos - s_neg))); gamma is a scale: 1 makes it bpr."""
+    losses = functional.softplus(-gamma * margin_of(held(scores, mask)))
+    return weighted_mean(losses, weights, mask.all(1))
+
+
+def margin_mse(
+    scores: torch.Tensor,
+    targets: torch.Tensor,
+    weights: torch.Tensor,
+    mask: torch.Tensor,
+    *,
+    calibration: Calibration,
+) -> torch.Tensor:
+    """((s_pos - s_neg) - a (t_pos - t_neg))^2, t the teacher's logits (Hofstaetter et al. 2020).
+
+    a, by calibration, of the batch and without gradient: none 1; zscore 1 / standard deviation
+    of its targets, so that the teacher's scores spread by 1; affine the least squares fit of
+    the student's margins by the teacher's (of a t + b the b falls out of margins), not below 0.
+    """
+    is_pair = mask.all(1)
+    student = margin_of(held(scores, mask))
+    teacher = margin_of(held(targets, mask))
+    counted = held(weights, is_pair)
+    factor = student.new_ones(())
+    if calibration == "zscore":
+        factor = 1 / _spread(targets, is_pair[:, None].expand_as(mask))
+    elif calibration == "affine":
+        met = counted * teacher * student.detach()
+        factor = (met.sum() / _or_one((counted * teacher.square()).sum())).clamp(min=0)
+    return weighted_mean((student - factor * teacher).square(), weights, is_pair)
+
+
+def margin_of(values: torch.Tensor) -> torch.Tensor:
+    """[B, 2] -> [B]: how far the first stands above the second."""
+    return values[:, 0] - values[:, 1]
+
+
+def _spread(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Standard deviation over all entries that are there; 1 where they do not differ."""
+    num = mask.sum().clamp(min=1)
+    mean = held(values, mask).sum() / num
+    return _or_one((held(values - mean, mask).square().sum() / num).sqrt())
+
+
+def _or_one(value: torch.Tensor) -> torch.Tensor:
+    return torch.where(value > 0, value, value.new_ones(()))
