@@ -65,6 +65,9 @@ setup(
             "google-crc32c>=1.5",
             "tfrecord>=1.14",
             "lightgbm>=4",
+            # What measures of students are compared with.
+            "pytrec-eval-terrier>=0.5",
+            "scikit-learn>=1.4",
             # XGBoost without a gigabyte of GPU libraries, where there is such a wheel.
             "xgboost-cpu>=3; platform_system == 'Linux' and platform_machine == 'x86_64'",
             "xgboost>=3; platform_system != 'Linux' or platform_machine != 'x86_64'",

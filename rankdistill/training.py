@@ -36,7 +36,7 @@ def train(run: Run, chosen: Settings, out: str, number: int | None, dts: list[st
     build = data_set.build(number) if number is not None else data_set.newest()
     facts = next(iter(build.days.values())).counts["log"]
     terms: Any = chosen.train.objectives or default_terms(has_response=bool(facts["response"]))
-    kinds = _kinds(chosen, build)
+    kinds = resolved_kinds(chosen, build)
     plan = runs.Plan(
         data_set, build, chosen.train, Objectives(terms), kinds, chosen.seed, dts or None
     )
@@ -55,7 +55,7 @@ def train(run: Run, chosen: Settings, out: str, number: int | None, dts: list[st
     run.show(f"student in {out}\n\n{text_table(rows)}", run.facts["training"])
 
 
-def _kinds(chosen: Settings, build: Build) -> dict[str, Any]:
+def resolved_kinds(chosen: Settings, build: Build) -> dict[str, Any]:
     """The options of every kind that can be drawn afresh, resolved as for a build."""
     log = next(iter(build.days.values())).counts["log"]
     facts = LogFacts(
@@ -78,6 +78,8 @@ def _kinds(chosen: Settings, build: Build) -> dict[str, Any]:
                 help="train without it, or leave it to the loss",
             )
         found[kind] = options.for_student(chosen.student).for_log(facts)
+    if chosen.samples.negatives is not None:
+        found["negatives"] = chosen.samples.negatives.for_student(chosen.student).for_log(facts)
     return found
 
 

@@ -31,6 +31,11 @@ class Bag:
         begin, end = self.start[[first, last]]
         return Bag(self.start[first : last + 1] - begin, self.codes[begin:end])
 
+    def joined(self, other: Bag) -> Bag:
+        """The rows of both, one after the other."""
+        start = np.concatenate([self.start, self.start[-1] + other.start[1:]])
+        return Bag(start, np.concatenate([self.codes, other.codes]))
+
     def take(self, rows: np.ndarray) -> Bag:
         lengths = np.diff(self.start)[rows]
         codes = self.codes[spans(self.start[rows], lengths)]
@@ -56,6 +61,12 @@ class Encoded:
         bags = tuple(bag.part(first, last) for bag in self.bags)
         return Encoded(self.codes[first:last], bags, self.dense[first:last])
 
+    def joined(self, other: Encoded) -> Encoded:
+        """The rows of both, one after the other."""
+        bags = tuple(a.joined(b) for a, b in zip(self.bags, other.bags, strict=True))
+        codes = np.concatenate([self.codes, other.codes])
+        return Encoded(codes, bags, np.concatenate([self.dense, other.dense]))
+
     def take(self, rows: np.ndarray) -> Encoded:
         bags = tuple(bag.take(rows) for bag in self.bags)
         dense = self.dense[rows] if self.dense.shape[1] else self.dense
@@ -66,12 +77,25 @@ class Encoded:
 class Drawn:
     """The rows of one sample kind: those of request r stand at start[r] : start[r + 1].
 
-    slots: name -> int64 [T], slots of the chunk (pos, neg, item); values: name -> [T].
+    slots: name -> int64 [T], slots of the chunk (pos, neg, item), below 0 where there is none;
+    values: name -> [T].
     """
 
     start: np.ndarray
     slots: Mapping[str, np.ndarray]
     values: Mapping[str, np.ndarray]
+
+    @classmethod
+    def of(
+        cls,
+        request: np.ndarray,
+        num_requests: int,
+        slots: Mapping[str, np.ndarray],
+        values: Mapping[str, np.ndarray],
+    ) -> Drawn:
+        """request: of each row, int64 [T] ascending."""
+        start = np.searchsorted(request, np.arange(num_requests + 1))
+        return cls(start, slots, values)
 
     def part(self, first: int, last: int, slot: int) -> Drawn:
         """Of requests first : last, whose slots begin at `slot`."""

@@ -11,7 +11,7 @@ import torch
 from rankdistill.student.catalogue import LOSSES
 from rankdistill.student.chunk import Chunk
 from rankdistill.student.losses.options import BceLoss, BprLoss, LossOptions
-from rankdistill.student.views import KINDS, VIEWS, Scored
+from rankdistill.student.views import VIEWS, Scored, View
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,26 @@ class Objectives:
     terms: Mapping[str, Sequence[Any]]
 
     @property
+    def views(self) -> list[View]:
+        """Those that the terms look at."""
+        names = {term.on for terms in self.terms.values() for term in terms}
+        return [VIEWS[name] for name in sorted(names)]
+
+    @property
     def kinds(self) -> frozenset[str]:
         """The sample kinds that have to be drawn."""
-        views = {term.on for terms in self.terms.values() for term in terms}
-        return frozenset(KINDS[view] for view in views & KINDS.keys())
+        return frozenset(view.kind for view in self.views if view.kind)
+
+    @property
+    def slots(self) -> frozenset[str]:
+        """The columns whose slots are looked at beside what is drawn."""
+        return frozenset(view.slots for view in self.views if view.slots)
 
     def losses(self, scored: Scored, chunk: Chunk) -> Iterator[tuple[str, torch.Tensor]]:
         """(name, weighted loss) of every term."""
         for name, terms in self.terms.items():
             for term in terms:
-                view = VIEWS[term.on](scored, chunk)
+                view = VIEWS[term.on].function(scored, chunk)
                 loss = LOSSES[term.kind].function(
                     view.scores, view.targets, view.weights, view.mask, **term.parameters()
                 )

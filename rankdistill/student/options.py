@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from rankdistill.config import Options
+from rankdistill.student.evaluation.measures import AUC, OF_EVALUATE, parsed
 from rankdistill.student.fields.options import FieldsOptions
 from rankdistill.student.losses.options import Term
 from rankdistill.student.models.options import FmOptions, Model
@@ -41,11 +42,21 @@ class ValidationOptions(Options):
     measure: str = "opa"
     patience: int | None = Field(2, ge=1)
 
+    @field_validator("measure")
+    @classmethod
+    def _chooses(cls, name: str) -> str:
+        if name != AUC:
+            measure, _ = parsed(name)
+            if not measure.better or measure.needs in OF_EVALUATE:
+                raise ValueError(f'measure "{name}" is for `evaluate`, and chooses no student')
+        return name
+
 
 class TrainOptions(Options):
-    """A student trained on the lists of a build, with samples drawn afresh each epoch by the
-    kernels and options of `samples`.
+    """A student trained on the lists of a build.
 
+    samples: fresh = drawn anew each epoch by the kernels and options of `samples`; stored = read
+    from the build's tables. Negatives are always read, as they look into the catalogue.
     objectives: name -> its losses, each with a weight; the first is what the student serves.
     None: feedback and the teacher's order, as far as the log has them.
     """
@@ -53,7 +64,7 @@ class TrainOptions(Options):
     model: Model = FmOptions()
     fields: FieldsOptions = FieldsOptions()
     objectives: dict[str, Annotated[list[Term], Field(min_length=1)]] | None = None
-    read: Literal["lists"] = "lists"
+    samples: Literal["fresh", "stored"] = "fresh"
     epochs: int = Field(10, ge=1, le=10_000)
     batch: BatchOptions = BatchOptions()
     optimizer: OptimizerOptions = OptimizerOptions()

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from rankdistill.errors import InputError, PlaceError
 from rankdistill.lists.batch import ORDER_COLUMNS, Lists
 from rankdistill.store.dataset import Build, DataSet
-from rankdistill.store.reading import opened
+from rankdistill.store.reading import damaged, opened
 
 LISTS = "lists"
 ALWAYS = ("request_id", "user_id", "request_time", "split", "item_id", "stage", "teacher_score")
@@ -63,15 +63,33 @@ class ListsSource:
         )
 
     def _rows(self, piece: Piece) -> pa.RecordBatch:
-        with opened(piece.file) as parquet:
-            table = parquet.read_row_group(piece.group, list(self.columns), use_threads=False)
+        rows = read_piece(piece, self.columns)
         if self.splits:
-            table = table.filter(pc.is_in(table.column("split"), pa.array(sorted(self.splits))))
-        table = table.append_column("dt", pa.repeat(piece.dt, table.num_rows))
-        (batch,) = table.combine_chunks().to_batches() or [
-            pa.RecordBatch.from_pylist([], schema=table.schema)
-        ]
-        return batch
+            rows = rows.filter(pc.is_in(rows.column("split"), pa.array(sorted(self.splits))))
+        return rows.append_column("dt", pa.repeat(piece.dt, rows.num_rows))
+
+
+def read_piece(piece: Piece, columns: Sequence[str]) -> pa.RecordBatch:
+    """Columns of one row group. PlaceError E0204 where it is damaged."""
+    with opened(piece.file) as parquet:
+        table = parquet.read_row_group(piece.group, list(columns), use_threads=False)
+        if table.num_rows != piece.num_rows:
+            raise damaged(piece.file, f"{table.num_rows} rows instead of {piece.num_rows}")
+    none = [pa.RecordBatch.from_pylist([], schema=table.schema)]
+    (batch,) = table.combine_chunks().to_batches() or none
+    return batch
+
+
+def pieces_of(data_set: DataSet, build: Build, table: str, dts: Sequence[str]) -> list[Piece]:
+    """The row groups of a table, by dt and part. PlaceError E0204, E0206."""
+    pieces = []
+    for part in (part for dt in dts for part in data_set.parts(table, build, dt)):
+        file = str(data_set.root / table / part.path)
+        with opened(file) as parquet:
+            for group in range(parquet.num_row_groups):
+                num_rows = parquet.metadata.row_group(group).num_rows
+                pieces.append(Piece(file, group, num_rows, part.dt))
+    return pieces
 
 
 def lists_source(
@@ -88,14 +106,7 @@ def lists_source(
     where a part is lost, InputError E0319 where days were built under different mappings.
     """
     days = sorted(dts) if dts is not None else sorted(build.days)
-    parts = [part for dt in days for part in data_set.parts(LISTS, build, dt)]
-    pieces = []
-    for part in parts:
-        file = str(data_set.root / LISTS / part.path)
-        with opened(file) as parquet:
-            for group in range(parquet.num_row_groups):
-                num_rows = parquet.metadata.row_group(group).num_rows
-                pieces.append(Piece(file, group, num_rows, part.dt))
+    pieces = pieces_of(data_set, build, LISTS, days)
     known = _log_of(build, days)
     order = known["teacher_order"]
     feedback = tuple(known["feedback"])

@@ -21,16 +21,18 @@ import torch
 
 from rankdistill import __version__
 from rankdistill.errors import TrainingError
+from rankdistill.samples.grade_rules import RankBucket
 from rankdistill.store.dataset import Build, DataSet
 from rankdistill.store.files import replace_text, sha256
 from rankdistill.student import checkpoint as checkpoints
-from rankdistill.student.drawing import Drawing
+from rankdistill.student.drawing import NEGATIVES, Drawing
 from rankdistill.student.fields.encode import CodedField, Fields, fit_fields
 from rankdistill.student.loader import Loader, whole
 from rankdistill.student.objectives import Objectives
 from rankdistill.student.options import TrainOptions
 from rankdistill.student.reading import ListsSource, lists_source
 from rankdistill.student.scoring import Scorer
+from rankdistill.student.stored import stored_samples
 from rankdistill.student.train import Progress, Trainer
 from rankdistill.student.vocabulary import Vocabulary
 
@@ -56,6 +58,16 @@ class Plan:
     def drawn(self) -> dict[str, Any]:
         """The kinds that the losses ask for."""
         return {kind: self.kinds[kind] for kind in sorted(self.objectives.kinds)}
+
+    def drawing(self, source: ListsSource, fields: Fields) -> Drawing:
+        """How batches to train on are made."""
+        is_fresh = self.options.samples == "fresh"
+        fresh = {k: o for k, o in self.drawn.items() if is_fresh and k != NEGATIVES}
+        rest = [kind for kind in self.drawn if kind not in fresh]
+        stored = stored_samples(self.data_set, self.build, rest, source) if rest else None
+        positives = self.drawn.get(NEGATIVES)
+        looked_at = self.objectives.slots
+        return Drawing(source, fields, fresh, self.seed, stored, positives, looked_at)
 
     def source(self, *splits: str) -> ListsSource:
         fields = self.options.fields
@@ -92,8 +104,8 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     fields = _fields(plan, folder)
     learned, held_out = plan.source("train", "all"), plan.source("valid")
-    make = Drawing(learned, fields, plan.drawn, plan.seed)
-    checked = Drawing(held_out, fields, {}, plan.seed)
+    make = plan.drawing(learned, fields)
+    checked = Drawing(held_out, fields, {}, plan.seed, grade=RankBucket())
     start = plan.options.optimizer.init_accumulator
     trainer = Trainer(
         Scorer.new(plan.options.model, fields, plan.seed, start),

@@ -15,18 +15,20 @@ from typing import Any
 import torch
 
 from rankdistill.errors import TrainingError
+from rankdistill.hashing import xxh64
 from rankdistill.student import checkpoint as checkpoints
 from rankdistill.student.checkpoint import Checkpoint
 from rankdistill.student.chunk import Chunk
-from rankdistill.student.consistency import Consistency
+from rankdistill.student.evaluation.collected import Collected
+from rankdistill.student.evaluation.judged import Judged
+from rankdistill.student.evaluation.measures import is_better
 from rankdistill.student.loader import Loader
 from rankdistill.student.objectives import Objectives
 from rankdistill.student.options import TrainOptions
 from rankdistill.student.scoring import Scorer
 
 Notify = Callable[..., None]
-# The measures by which a student may be chosen -> 1 where more is better, -1 where less is.
-BETTER = {"opa": 1, "opa_micro": 1}
+ALWAYS = ("opa", "opa_micro")  # told of every epoch, beside the measure that chooses
 
 
 @dataclass
@@ -111,16 +113,16 @@ class Trainer:
                 help="split.train_until, or the days given, leave none in train",
             )
         losses = {name: total / done.in_epoch for name, total in done.sums.items()}
-        told = validate(self.scorer, self._validation())
+        measure = self._options.validation.measure
+        told = validate(self.scorer, self._validation(), measure)
         done.history.append(
             {"epoch": len(done.history), "step": done.step, "losses": losses, "validation": told}
         )
         done.in_epoch, done.sums = 0, {}
-        measure = self._options.validation.measure
         value = told[measure]
         if value is not None:
             best = None if done.best is None else done.history[done.best]["validation"][measure]
-            if best is None or (value - best) * BETTER[measure] > 0:
+            if best is None or is_better(measure, value, best):
                 done.best = len(done.history) - 1
         self._write_history()
         self._notify("epoch", **done.history[-1])
@@ -173,9 +175,13 @@ class Trainer:
 
 
 @torch.no_grad()
-def validate(scorer: Scorer, batches: Iterable[Chunk]) -> dict[str, float | None]:
-    """How the student orders what the teacher ordered."""
-    found = Consistency()
+def validate(scorer: Scorer, batches: Iterable[Chunk], measure: str) -> dict[str, float | None]:
+    """How the student orders what the teacher ordered, and the measure that it is chosen by;
+    under the default conventions of `evaluate`."""
+    found = Collected(dict.fromkeys([*ALWAYS, measure]))
     for chunk in batches:
-        found.add(chunk, scorer.score(chunk).slots.numpy())
-    return found.told()
+        key = xxh64(chunk.request_id)
+        score = scorer.score(chunk).slots.numpy()
+        found.add(Judged(chunk.offsets, key, score, chunk.columns))
+    num = int(found.columns(ALWAYS[0])[:, 1].sum())
+    return {**found.values(), "num_requests": num}

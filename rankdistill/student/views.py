@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from rankdistill.lists.batch import spans
 from rankdistill.student.chunk import Chunk
 
 
@@ -81,10 +82,50 @@ def pairwise(scored: Scored, chunk: Chunk) -> Sample:
     return gathered(scored, slots, targets, drawn.values["weight"])
 
 
-VIEWS: dict[str, Callable[[Scored, Chunk], Sample]] = {
-    "feedback": feedback,
-    "pointwise": pointwise,
-    "pairwise": pairwise,
+def contrast(scored: Scored, chunk: Chunk) -> Sample:
+    """A positive, then the negatives that were drawn for it or for its request: [B, 1 + n]."""
+    drawn, request = chunk.drawn["negatives"], np.arange(chunk.num_requests)
+    if (drawn.slots["pos"] >= 0).any():
+        anchor = drawn.slots["pos"]
+        first = np.flatnonzero(np.append(True, np.diff(anchor) != 0)[: len(anchor)])
+        positive, begin = anchor[first], first
+        end = np.append(first[1:], len(anchor))
+    else:
+        positives = chunk.drawn["positives"]
+        of = np.repeat(request, np.diff(positives.start))
+        positive, begin, end = positives.slots["item"], drawn.start[of], drawn.start[of + 1]
+    kept = np.flatnonzero(end > begin)
+    slots, mask = padded(drawn.slots["item"], begin[kept], end[kept])
+    slots = np.concatenate([positive[kept, None], slots], 1)
+    mask = np.concatenate([np.ones((len(kept), 1), dtype=bool), mask], 1)
+    targets = np.zeros(slots.shape)
+    targets[:, 0] = 1
+    return gathered(scored, slots, targets, np.ones(len(kept)), mask)
+
+
+def padded(values: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """values[begin : end] of each of B rows as [B, n] with zeros behind, and where they are."""
+    lengths = end - begin
+    place = np.arange(int(lengths.max(initial=0)))
+    mask = place < lengths[:, None]
+    found = np.zeros(mask.shape, dtype=values.dtype)
+    found[mask] = values[spans(begin, lengths)]
+    return found, mask
+
+
+@dataclass(frozen=True)
+class View:
+    """function: (scored batch, chunk) -> what the loss is given. kind: the sample kind that has
+    to be drawn for it; slots: the column of slots that it looks at beside what is drawn."""
+
+    function: Callable[[Scored, Chunk], Sample]
+    kind: str | None = None
+    slots: str | None = None
+
+
+VIEWS: dict[str, View] = {
+    "feedback": View(feedback, slots="exposed"),
+    "pointwise": View(pointwise, "pointwise"),
+    "pairwise": View(pairwise, "pairwise"),
+    "negatives": View(contrast, "negatives"),
 }
-# The sample kind that a view needs drawn.
-KINDS = {"pointwise": "pointwise", "pairwise": "pairwise"}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rankdistill.build import build
@@ -50,7 +52,7 @@ def source_of(folder: Path, num_requests: int = 200, group: int = 16) -> ListsSo
     file = folder / "lists.parquet"
     rows = some_lists(num_requests).rows()
     table = rows.drop_columns(["dt"])
-    pq.write_table(table_of(table), file, row_group_size=group)
+    pq.write_table(pa.Table.from_batches([table]), file, row_group_size=group)
     pieces = []
     with pq.ParquetFile(file) as parquet:
         for number in range(parquet.num_row_groups):
@@ -58,12 +60,6 @@ def source_of(folder: Path, num_requests: int = 200, group: int = 16) -> ListsSo
             pieces.append(Piece(str(file), number, held, "2026-11-21"))
     names = tuple(table.schema.names)
     return ListsSource(tuple(pieces), names, "rank", frozenset(), ("click",), {"click": 1})
-
-
-def table_of(rows):
-    import pyarrow as pa
-
-    return pa.Table.from_batches([rows])
 
 
 def loader_of(source: ListsSource, options: BatchOptions, **asked) -> Loader:
@@ -91,7 +87,7 @@ train:
 """
 
 
-def built(folder: Path) -> tuple[Path, Settings]:
+def built(folder: Path, overrides: Sequence[str] = ()) -> tuple[Path, Settings]:
     """(config, settings) of a simulated log of two days of 100 requests, built; the second day
     is for validation."""
     options = SimulateOptions(
@@ -108,6 +104,6 @@ def built(folder: Path) -> tuple[Path, Settings]:
     head = f"output: {folder / 'feed'}\n"
     text = head + CONFIG.replace("log:\n", f"log:\n  path: {folder / 'sim' / 'log'}\n", 1)
     config.write_text(text)
-    chosen = settings_of(read_document(text, str(config)))
+    chosen = settings_of(read_document(text, str(config)), overrides)
     build(chosen)
     return config, chosen

@@ -36,12 +36,20 @@ class Fields:
     item: tuple[CodedField, ...]
     num_rows: int
 
-    def encode(self, lists: Lists) -> tuple[Encoded, Encoded]:
-        """(users [R], items [N]) of some lists."""
-        return (
-            _encoded(self.user, lists.requests),
-            _encoded(self.item, lists.candidates),
-        )
+    def encode(self, lists: Lists, candidates: np.ndarray) -> tuple[Encoded, Encoded]:
+        """(users [R], items of these candidates [K]) of some lists."""
+        rows = lists.candidates.select([field.column for field in self.item])
+        if len(candidates) < rows.num_rows:
+            rows = rows.take(pa.array(candidates))
+        return _encoded(self.user, lists.requests), _encoded(self.item, rows)
+
+    def items_of(self, ids: pa.Array) -> Encoded:
+        """Items of which the id alone is known."""
+        columns = [
+            field.codes(ids) if field.column == "item_id" else np.full(len(ids), field.first)
+            for field in self.item
+        ]
+        return Encoded(np.stack(columns, axis=1).astype(np.int64, copy=False))
 
 
 def _encoded(fields: Sequence[CodedField], rows: pa.RecordBatch) -> Encoded:
