@@ -36,10 +36,16 @@ def train(run: Run, chosen: Settings, out: str, number: int | None, dts: list[st
     build = data_set.build(number) if number is not None else data_set.newest()
     facts = next(iter(build.days.values())).counts["log"]
     terms: Any = chosen.train.objectives or default_terms(has_response=bool(facts["response"]))
+    objectives = Objectives(terms)
+    if facts["score_kind"] is None and (views := objectives.of_scores):
+        raise ConfigError(
+            "E0105",
+            f"train.objectives looks at {', '.join(views)}, and the log has no teacher scores",
+            key=("train", "objectives"),
+            help="map log.columns.teacher_score and build again, or use a loss of the order",
+        )
     kinds = resolved_kinds(chosen, build)
-    plan = runs.Plan(
-        data_set, build, chosen.train, Objectives(terms), kinds, chosen.seed, dts or None
-    )
+    plan = runs.Plan(data_set, build, chosen.train, objectives, kinds, chosen.seed, dts or None)
     done = runs.train(plan, Path(out), run.notify, run.say)
     run.facts["training"] = {"out": out, "epochs": done.history, "best": done.best}
     rows = [

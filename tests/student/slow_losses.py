@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import permutations
-from math import exp, fabs, inf, log, log2, sqrt
+from math import exp, fabs, log, log2, sqrt
 
 Row = list[float]
 
@@ -70,13 +70,10 @@ def p_list_mle(s, t, place_weight):
 
 
 def rrd(s, t):
-    top = by_target(*(list(v) for v in zip(*[x for x in zip(s, t) if x[1] > 0])) or ([], []))
+    top = [i for i in sorted(range(len(s)), key=lambda i: -t[i]) if t[i] > 0]
     rest = sum(exp(x) for x, y in zip(s, t, strict=True) if y <= 0)
-    return sum(log(sum(map(exp, top[k:])) + rest) - top[k] for k in range(len(top)))
-
-
-def rrd_or_none(s, t):
-    return rrd(s, t) if any(y > 0 for y in t) else None
+    terms = [log(sum(exp(s[j]) for j in top[k:]) + rest) - s[i] for k, i in enumerate(top)]
+    return sum(terms) if top else None
 
 
 def gain_of(grade: float, gain: str) -> float:
@@ -182,7 +179,7 @@ SLOW: dict[str, Callable[..., float | None]] = {
     "list_net": list_net,
     "list_mle": lambda s, t: sum(place_losses(by_target(s, t))),
     "p_list_mle": p_list_mle,
-    "rrd": rrd_or_none,
+    "rrd": rrd,
     "lambda_loss": lambda_loss,
     "approx_ndcg": approx_ndcg,
     "neural_ndcg": neural_ndcg,
@@ -200,17 +197,13 @@ def margin_mse(rows, weights, calibration):
     factor = 1.0
     if calibration == "zscore":
         factor = 1 / (sqrt(mean([(y - mean(values)) ** 2 for y in values])) or 1)
-    if calibration == "affine":
-        # The best of the parabola's vertex and the border at 0.
+    if calibration == "affine" and any(w * y for (_, y), w in zip(gaps, weights, strict=True)):
+        # The vertex of the parabola that the loss is of the factor, but not below 0.
         def loss(a):
-            found = zip(gaps, weights, strict=True)
-            return sum(w * (x - a * y) ** 2 for (x, y), w in found)
+            return sum(w * (x - a * y) ** 2 for (x, y), w in zip(gaps, weights, strict=True))
 
-        low, high = loss(-1.0), loss(1.0)
-        bend = (low + high) / 2 - loss(0.0)
-        factor = max(0.0, (low - high) / (4 * bend)) if bend > 1e-12 else inf
-    if factor == inf:
-        factor = 1.0
+        below, at, above = loss(-1.0), loss(0.0), loss(1.0)
+        factor = max(0.0, (below - above) / (2 * (below + above - 2 * at)))
     return sum(w * (x - factor * y) ** 2 for (x, y), w in zip(gaps, weights, strict=True))
 
 

@@ -6,7 +6,9 @@ from typing import get_args
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+
+import torch
 
 from rankdistill.student.catalogue import LOSSES
 from rankdistill.student.losses.loss import Law
