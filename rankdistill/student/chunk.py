@@ -108,6 +108,43 @@ class Drawn:
 
 
 @dataclass(frozen=True)
+class Links:
+    """Which slots hold the same item. row: int64 [I], a slot of each distinct item; item: int64
+    [N], the distinct item of each slot; order: int64 [N], slots by item, those of item i at
+    start[i] : start[i + 1]."""
+
+    row: np.ndarray
+    item: np.ndarray
+    order: np.ndarray
+    start: np.ndarray
+
+    @classmethod
+    def of(cls, encoded: Encoded) -> Links:
+        """Rows with equal codes are one item; where there are bags or numbers, each is its own."""
+        num = len(encoded)
+        if encoded.bags or encoded.dense.shape[1]:
+            own = np.arange(num)
+            return cls(own, own, own, np.arange(num + 1))
+        order = _stable_order(encoded.codes)
+        ordered = encoded.codes[order]
+        is_new = np.ones(num, dtype=bool)
+        is_new[1:] = (ordered[1:] != ordered[:-1]).any(1)
+        item = np.empty(num, dtype=np.int64)
+        item[order] = np.cumsum(is_new) - 1
+        first = np.flatnonzero(is_new)
+        return cls(order[first], item, order, np.append(first, num))
+
+
+def _stable_order(codes: np.ndarray) -> np.ndarray:
+    """The rows of codes [n, F] so that equal ones stand together, in their order; int64 [n]."""
+    num, bits = len(codes), len(codes).bit_length()
+    # One sort of packed words: several times as fast as an argsort.
+    if codes.shape[1] == 1 and (num == 0 or int(codes.max()) < 1 << (63 - bits)):
+        return np.sort((codes[:, 0] << bits) | np.arange(num)) & ((1 << bits) - 1)
+    return np.lexsort(codes.T)
+
+
+@dataclass(frozen=True)
 class Chunk:
     """Some requests as training sees them.
 
@@ -136,6 +173,11 @@ class Chunk:
     def request(self) -> np.ndarray:
         """The request of each slot, int64 [N]."""
         return np.repeat(np.arange(self.num_requests), np.diff(self.offsets))
+
+    @cached_property
+    def links(self) -> Links:
+        """Which slots hold the same item."""
+        return Links.of(self.items)
 
     def part(self, first: int, last: int) -> Chunk:
         """Requests first : last; arrays are views."""

@@ -73,14 +73,20 @@ class Loader:
         """(the position after it, the share of the epoch until there, batch) of every process."""
         plan = self._pools(start.epoch)
         rows = [sum(piece.num_rows for piece in pieces) for pieces in plan]
-        for at, chunk in self._ahead(plan, start):
-            cuts = chunk.cuts(self._options.requests, self._options.slots)
+        for at, batches in self._ahead(plan, start):
             skipped = start.batch if at == start.pool else 0
-            for number in range(skipped, len(cuts) - 1):
-                is_last = number == len(cuts) - 2
+            for number in range(skipped, len(batches)):
+                is_last = number == len(batches) - 1
                 after = Position(start.epoch, at + is_last, 0 if is_last else number + 1)
-                done = sum(rows[:at]) + rows[at] * (number + 1) / (len(cuts) - 1)
-                yield after, done / sum(rows), chunk.part(cuts[number], cuts[number + 1])
+                done = sum(rows[:at]) + rows[at] * (number + 1) / len(batches)
+                yield after, done / sum(rows), batches[number]
+
+    def _pool(self, pieces: Sequence[Piece], epoch: int) -> list[Chunk]:
+        """The batches of a pool, with all that a thread can find out in advance."""
+        batches = list(cut(self._make(pieces, epoch), self._options))
+        for batch in batches:
+            _ = batch.request, batch.links
+        return batches
 
     def _pools(self, epoch: int) -> list[list[Piece]]:
         order = piece_order(len(self._source.pieces), self._seed, epoch)
@@ -88,14 +94,14 @@ class Loader:
         bounds = pools(self._source.num_rows[order], self._options.pool)
         return [pieces[first:last] for first, last in bounds]
 
-    def _ahead(self, plan: list[list[Piece]], start: Position) -> Iterator[tuple[int, Chunk]]:
+    def _ahead(self, plan: list[list[Piece]], start: Position) -> Iterator[tuple[int, list[Chunk]]]:
         """The pools from the start on, decoded by threads, in order."""
         workers = self._options.workers
-        waiting: deque[tuple[int, Future[Chunk]]] = deque()
+        waiting: deque[tuple[int, Future[list[Chunk]]]] = deque()
         with ThreadPoolExecutor(workers, thread_name_prefix="decode") as threads:
             try:
                 for at in range(start.pool, len(plan)):
-                    waiting.append((at, threads.submit(self._make, plan[at], start.epoch)))
+                    waiting.append((at, threads.submit(self._pool, plan[at], start.epoch)))
                     if len(waiting) > workers:
                         number, made = waiting.popleft()
                         yield number, made.result()
@@ -107,10 +113,13 @@ class Loader:
                     made.cancel()
 
 
+def cut(chunk: Chunk, options: BatchOptions) -> Iterator[Chunk]:
+    """Its batches."""
+    for first, last in pairwise(chunk.cuts(options.requests, options.slots)):
+        yield chunk.part(first, last)
+
+
 def whole(source: ListsSource, make: Make, options: BatchOptions) -> Iterator[Chunk]:
     """Every batch in the order of the tables, for evaluation."""
     for first, last in pools(source.num_rows, options.pool):
-        chunk = make(source.pieces[first:last], None)
-        cuts = chunk.cuts(options.requests, options.slots)
-        for begin, end in pairwise(cuts):
-            yield chunk.part(begin, end)
+        yield from cut(make(source.pieces[first:last], None), options)

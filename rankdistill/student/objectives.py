@@ -38,6 +38,12 @@ class Objectives:
         """The columns whose slots are looked at beside what is drawn."""
         return frozenset(view.slots for view in self.views if view.slots)
 
+    def for_kinds(self, kinds: Mapping[str, Any]) -> Objectives:
+        """With what the resolved options of the sample kinds decide filled in."""
+        return Objectives(
+            {name: [term.for_kinds(kinds) for term in terms] for name, terms in self.terms.items()}
+        )
+
     @property
     def of_scores(self) -> list[str]:
         """The views that need the teacher's scores."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from rankdistill.student.catalogue import MODELS
 from rankdistill.student.chunk import Chunk, Encoded
 from rankdistill.student.embedding import EmbeddingTable
 from rankdistill.student.fields.encode import Fields
+from rankdistill.student.meeting import meet
 from rankdistill.student.models.options import Model
-from rankdistill.student.models.student import Inputs, Student, meet
+from rankdistill.student.models.student import Inputs, Student
 from rankdistill.student.views import Scored
 
 SCALE = 0.01  # of fresh embedding rows
@@ -51,20 +51,6 @@ class Scorer:
 
     def score(self, chunk: Chunk) -> Scored:
         """Each user's and each distinct item's vector once, and the logit of every slot."""
-        items, place = distinct(chunk.items)
-        slot_item = torch.from_numpy(place)
-        user, item = (
-            self.student.users(self.inputs(chunk.users)),
-            self.student.items(self.inputs(items)),
-        )
-        return Scored(
-            user, item, slot_item, meet(user, item, torch.from_numpy(chunk.request), slot_item)
-        )
-
-
-def distinct(encoded: Encoded) -> tuple[Encoded, np.ndarray]:
-    """(the distinct rows, which of them each row is, int64 [n])."""
-    if encoded.codes.shape[1] > 1 or encoded.bags or encoded.dense.shape[1]:
-        return encoded, np.arange(len(encoded))
-    codes, place = np.unique(encoded.codes[:, 0], return_inverse=True)
-    return Encoded(codes[:, None]), place
+        users = self.student.users(self.inputs(chunk.users))
+        items = self.student.items(self.inputs(chunk.items.take(chunk.links.row)))
+        return Scored(users, items, torch.from_numpy(chunk.links.item), meet(users, items, chunk))

@@ -16,7 +16,7 @@ from torch.nn import functional
 from rankdistill.lists.batch import spans
 from rankdistill.student.chunk import Chunk
 from rankdistill.student.losses.loss import Rows
-from rankdistill.student.models.student import meet
+from rankdistill.student.meeting import meet
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,7 @@ class Sample:
 def as_cosines(scored: Scored, chunk: Chunk) -> Scored:
     """The batch with vectors of length 1: its scores are cosines, whatever the student serves."""
     users, items = functional.normalize(scored.users), functional.normalize(scored.items)
-    request = torch.from_numpy(chunk.request).to(users.device)
-    return replace(
-        scored, users=users, items=items, slots=meet(users, items, request, scored.slot_item)
-    )
+    return replace(scored, users=users, items=items, slots=meet(users, items, chunk))
 
 
 def gathered(

@@ -8,14 +8,23 @@ from typing import Any, Literal, get_args, get_origin
 import torch
 
 from rankdistill.student.catalogue import LOSSES
-from rankdistill.student.losses.options import LossOptions
+from rankdistill.student.losses.options import GainOptions, LossOptions
 
-OPTIONS = {cls.model_fields["kind"].default: cls for cls in LossOptions.__subclasses__()}
+OF_GAIN = GainOptions.__subclasses__()
+CLASSES = [cls for cls in LossOptions.__subclasses__() if cls is not GainOptions] + OF_GAIN
+OPTIONS = {cls.model_fields["kind"].default: cls for cls in CLASSES}
 # Beside the choices that options spell out.
-FURTHER = {"neural_ndcg": [{"sinkhorn": 0}], "adaptive_softmax": [{"symmetric": 0.0}]}
+FURTHER = {
+    "neural_ndcg": [{"sinkhorn": 0}, {"gain": "linear"}],
+    "approx_ndcg": [{"gain": "linear"}],
+    "lambda_loss": [{"gain": "linear"}],
+    "adaptive_softmax": [{"symmetric": 0.0}],
+}
 
 
 def parameters_of(kind: str, **given: Any) -> dict[str, Any]:
+    if OPTIONS[kind] in OF_GAIN:
+        given = {"gain": "exponential", **given}
     return OPTIONS[kind](**given).parameters()
 
 

@@ -16,6 +16,7 @@ import torch
 from typer.testing import CliRunner
 
 from rankdistill import cli
+from rankdistill.samples.listwise import ListwiseOptions
 from rankdistill.settings import read_settings
 from rankdistill.store.dataset import DataSet
 from rankdistill.student import objectives as objectives_module
@@ -27,6 +28,7 @@ from rankdistill.student.losses.options import (
     AdaptiveMarginLoss,
     BceLoss,
     BprLoss,
+    LambdaLoss,
     ListKdLoss,
     ListNetLoss,
     MarginMseLoss,
@@ -63,7 +65,7 @@ def chunk_of(tmp_path_factory):
 
     def made(terms):
         kinds = resolved_kinds(chosen, build)
-        plan = Plan(data_set, build, chosen.train, Objectives(terms), kinds, 20261121)
+        plan = Plan(data_set, build, chosen.train, Objectives(terms).for_kinds(kinds), kinds, 1)
         source = plan.source("train")
         fields = fit_fields(FieldsOptions(), (source.read([piece]) for piece in source.pieces))
         chunk = plan.drawing(source, fields)(source.pieces, 0)
@@ -78,6 +80,15 @@ def test_every_loss_looks_at_views_of_its_rows_that_give_what_it_needs(chunk_of)
         loss, view = LOSSES[term.kind], VIEWS[term.on]
         assert view.rows == loss.rows, term
         assert set(loss.needs) <= set(view.function(scorer.score(chunk), chunk).gives), term
+
+
+def test_gains_are_those_of_the_graded_lists_where_not_told():
+    terms = {"main": [LambdaLoss(), LambdaLoss(gain="linear"), BprLoss()]}
+    kinds = {"listwise": ListwiseOptions()}
+    one, two, _ = Objectives(terms).for_kinds(kinds).terms["main"]
+    assert (one.gain, two.gain) == ("exponential", "linear")
+    real = {"listwise": ListwiseOptions(grade={"kind": "log_rank"})}
+    assert Objectives(terms).for_kinds(real).terms["main"][0].gain == "linear"
 
 
 def test_every_view_is_looked_at_by_a_loss():

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
 from rankdistill.config import Options
 from rankdistill.student.losses.schedule import ConstantSchedule, Schedule
 
-Gain = Literal["exponential", "linear"]
 Temperature = Annotated[float, Field(gt=0)]
 
 
@@ -26,6 +26,23 @@ class LossOptions(Options):
     def parameters(self) -> dict[str, Any]:
         """What the loss function is given beside scores, targets, weights and mask."""
         return self.model_dump(exclude=set(LossOptions.model_fields))
+
+    def for_kinds(self, kinds: Mapping[str, Any]) -> Self:
+        """With what the options of the sample kinds decide filled in."""
+        return self
+
+
+class GainOptions(LossOptions):
+    """gain of a grade: exponential 2^g - 1, linear g; None: that of samples.listwise."""
+
+    gain: Literal["exponential", "linear"] | None = None
+
+    def for_kinds(self, kinds: Mapping[str, Any]) -> Self:
+        return self.model_copy(update={"gain": self.gain or kinds["listwise"].resolved_gain})
+
+    def parameters(self) -> dict[str, Any]:
+        assert self.gain is not None, self
+        return super().parameters()
 
 
 class BceLoss(LossOptions):
@@ -129,7 +146,7 @@ class RrdLoss(LossOptions):
     on: Literal["listwise"] = "listwise"
 
 
-class LambdaLoss(LossOptions):
+class LambdaLoss(GainOptions):
     """Pairs of a list, weighted by what their order is worth to NDCG. mu: of ndcg2pp alone."""
 
     kind: Literal["lambda_loss"] = "lambda_loss"
@@ -137,26 +154,23 @@ class LambdaLoss(LossOptions):
     scheme: Literal["ndcg1", "ndcg2", "ndcg2pp", "lambdarank"] = "lambdarank"
     sigma: float = Field(1.0, gt=0)
     mu: float = Field(10.0, ge=0)
-    gain: Gain = "exponential"
 
 
-class ApproxNdcgLoss(LossOptions):
+class ApproxNdcgLoss(GainOptions):
     """NDCG with ranks estimated by sigmoids of score differences / temperature."""
 
     kind: Literal["approx_ndcg"] = "approx_ndcg"
     on: Literal["listwise"] = "listwise"
     temperature: Temperature = 0.1
-    gain: Gain = "exponential"
 
 
-class NeuralNdcgLoss(LossOptions):
+class NeuralNdcgLoss(GainOptions):
     """NDCG of a relaxed sort (NeuralSort). sinkhorn: rounds of scaling at most; 0 = PiRank."""
 
     kind: Literal["neural_ndcg"] = "neural_ndcg"
     on: Literal["listwise"] = "listwise"
     temperature: Temperature = 1.0
     sinkhorn: int = Field(50, ge=0, le=1000)
-    gain: Gain = "exponential"
 
 
 class SoftmaxLoss(LossOptions):

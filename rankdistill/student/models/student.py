@@ -45,11 +45,4 @@ class Student(nn.Module):
         item: torch.Tensor,
     ) -> torch.Tensor:
         """Logits of slots [N]: user (int64 [N]) and item (int64 [N]) of each."""
-        return meet(self.users(users), self.items(items), user, item)
-
-
-def meet(
-    users: torch.Tensor, items: torch.Tensor, user: torch.Tensor, item: torch.Tensor
-) -> torch.Tensor:
-    """The inner product of vector user[k] of users [R, d] and item[k] of items [I, d]: [N]."""
-    return (users.index_select(0, user) * items.index_select(0, item)).sum(-1)
+        return (self.users(users)[user] * self.items(items)[item]).sum(-1)
