@@ -197,13 +197,8 @@ def margin_mse(rows, weights, calibration):
     factor = 1.0
     if calibration == "zscore":
         factor = 1 / (sqrt(mean([(y - mean(values)) ** 2 for y in values])) or 1)
-    if calibration == "affine" and any(w * y for (_, y), w in zip(gaps, weights, strict=True)):
-        # The vertex of the parabola that the loss is of the factor, but not below 0.
-        def loss(a):
-            return sum(w * (x - a * y) ** 2 for (x, y), w in zip(gaps, weights, strict=True))
-
-        below, at, above = loss(-1.0), loss(0.0), loss(1.0)
-        factor = max(0.0, (below - above) / (2 * (below + above - 2 * at)))
+    if calibration == "affine":
+        factor = 1 / ((max(values) - min(values)) or 1)
     return sum(w * (x - factor * y) ** 2 for (x, y), w in zip(gaps, weights, strict=True))
 
 

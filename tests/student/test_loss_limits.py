@@ -58,14 +58,6 @@ def test_a_calibrated_teacher_may_have_any_scale_and_offset(calibration):
     assert not torch.allclose(other.loss("margin_mse"), batch.loss("margin_mse"))
 
 
-def test_an_affine_teacher_of_the_opposite_order_is_not_turned_round():
-    batch = random_batch("margin_mse", 4, full=True)
-    gap = batch.scores[:, 0] - batch.scores[:, 1]
-    found = batch.but(targets=-batch.scores, weights=torch.ones(4).double())
-    wanted = gap.square().mean()
-    assert torch.allclose(found.loss("margin_mse", calibration="affine"), wanted)
-
-
 def negatives_by(counts):
     """One row: item 0 as the positive, each item j counts[j] times as a negative."""
     return torch.cat([torch.zeros(1, dtype=torch.int64), torch.arange(4).repeat_interleave(counts)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import pairwise
 from typing import get_args
@@ -223,3 +224,14 @@ def test_a_loss_of_scores_is_refused_where_the_log_has_none(tmp_path):
     asked += ["--set", "train.objectives={main: [{kind: list_kd}]}"]
     told = CliRunner().invoke(cli.app, asked)
     assert told.exit_code == 2 and "E0105" in told.stderr and "looks at scores" in told.stderr
+
+
+def test_losses_of_gains_train_by_the_gain_of_the_lists(tmp_path):
+    config, _ = built(tmp_path)
+    asked = ["train", "--config", str(config), "--out", str(tmp_path / "run")]
+    terms = "[{kind: lambda_loss}, {kind: approx_ndcg}, {kind: neural_ndcg, gain: linear}]"
+    asked += ["--set", f"train.objectives={{main: {terms}}}", "--set", "train.epochs=1"]
+    told = CliRunner().invoke(cli.app, asked)
+    assert told.exit_code == 0, told.output
+    kept = json.loads((tmp_path / "run" / "run.json").read_text())["objectives"]["main"]
+    assert [term["gain"] for term in kept] == ["exponential", "exponential", "linear"]

@@ -100,8 +100,9 @@ class TripletLogisticLoss(LossOptions):
 
 
 class MarginMseLoss(LossOptions):
-    """Squared difference of the student's and the teacher's margin. calibration of the
-    teacher's scale: none; zscore (of the batch's scores); affine (fitted to the student's)."""
+    """Squared difference of the student's and the teacher's margin. calibration: by what the
+    teacher's scores are divided: none; zscore: their deviation in the batch; affine: their
+    range in the batch."""
 
     kind: Literal["margin_mse"] = "margin_mse"
     on: Literal["scores_pairwise"] = "scores_pairwise"

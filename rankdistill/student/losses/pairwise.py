@@ -56,21 +56,14 @@ def margin_mse(
 ) -> torch.Tensor:
     """((s_pos - s_neg) - a (t_pos - t_neg))^2, t the teacher's logits (Hofstaetter et al. 2020).
 
-    a, by calibration, of the batch and without gradient: none 1; zscore 1 / standard deviation
-    of its targets, so that the teacher's scores spread by 1; affine the least squares fit of
-    the student's margins by the teacher's (of a t + b the b falls out of margins), not below 0.
+    a, by calibration, of the batch's targets and without gradient: none 1; zscore 1 / their
+    standard deviation, so that the teacher's scores spread by 1; affine 1 / (highest - lowest),
+    so that they span [0, 1]. Of an affine map a t + b the b falls out of margins.
     """
     is_pair = mask.all(1)
     student = margin_of(held(scores, mask))
-    teacher = margin_of(held(targets, mask))
-    counted = held(weights, is_pair)
-    factor = student.new_ones(())
-    if calibration == "zscore":
-        factor = 1 / _spread(targets, is_pair[:, None].expand_as(mask))
-    elif calibration == "affine":
-        met = counted * teacher * student.detach()
-        factor = (met.sum() / _or_one((counted * teacher.square()).sum())).clamp(min=0)
-    return weighted_mean((student - factor * teacher).square(), weights, is_pair)
+    teacher = margin_of(held(targets, mask)) / _size(targets, is_pair, calibration)
+    return weighted_mean((student - teacher).square(), weights, is_pair)
 
 
 def margin_of(values: torch.Tensor) -> torch.Tensor:
@@ -78,12 +71,10 @@ def margin_of(values: torch.Tensor) -> torch.Tensor:
     return values[:, 0] - values[:, 1]
 
 
-def _spread(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Standard deviation over all entries that are there; 1 where they do not differ."""
-    num = mask.sum().clamp(min=1)
-    mean = held(values, mask).sum() / num
-    return _or_one((held(values - mean, mask).square().sum() / num).sqrt())
-
-
-def _or_one(value: torch.Tensor) -> torch.Tensor:
-    return torch.where(value > 0, value, value.new_ones(()))
+def _size(targets: torch.Tensor, is_pair: torch.Tensor, calibration: Calibration) -> torch.Tensor:
+    """What the teacher's scores of the batch's pairs are divided by; 1 where they are all one."""
+    found = targets[is_pair]
+    if calibration == "none" or not len(found):
+        return targets.new_ones(())
+    size = found.std(correction=0) if calibration == "zscore" else found.max() - found.min()
+    return torch.where(size > 0, size, size.new_ones(()))
