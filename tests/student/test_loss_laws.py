@@ -148,6 +148,20 @@ def test_a_row_without_what_it_needs_does_not_count(variant):
 
 
 @EVERY
+def test_a_row_s_gradient_does_not_depend_on_the_other_rows(variant):
+    kind, given = variant
+    if "calibration" in given:
+        return  # which is of the batch
+    batch = random_batch(kind, 12, num=8)
+    whole = len(batch.scores) * batch.gradient(kind, **given)
+    for row in range(len(batch.scores)):
+        needs = {name: tensor[[row]] for name, tensor in batch.needs.items()}
+        kept = (t[[row]] for t in (batch.scores, batch.targets, batch.weights, batch.mask))
+        alone = Batch(*kept, needs).gradient(kind, **given)
+        assert torch.allclose(alone[0], whole[row], rtol=1e-12, atol=1e-14)
+
+
+@EVERY
 def test_weights_scale_a_loss_and_a_row_of_weight_0_gets_no_gradient(variant):
     kind, given = variant
     batch = random_batch(kind, 9)
