@@ -29,7 +29,7 @@ DRAWN_AFRESH = {
 
 
 def train(run: Run, chosen: Settings, out: str, number: int | None, dts: list[str] | None) -> None:
-    _need_torch()
+    need_torch()
     from rankdistill.student import run as runs
     from rankdistill.student.objectives import Objectives, default_terms
 
@@ -95,7 +95,8 @@ def resolved_kinds(chosen: Settings, build: Build) -> dict[str, Any]:
     return found
 
 
-def _need_torch() -> None:
+def need_torch() -> None:
+    """ResourceError E0404 where torch is missing."""
     try:
         import rankdistill.student.embedding  # noqa: F401
     except ModuleNotFoundError as fault:

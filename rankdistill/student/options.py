@@ -29,10 +29,10 @@ class OptimizerOptions(Options):
     """lr: of embeddings, by row-wise Adagrad; dense_lr: of all else, by Adam. l2: pulls touched
     rows towards 0, as a share per unit of lr."""
 
-    lr: float = Field(0.05, gt=0)
+    lr: float = Field(0.1, gt=0)
     dense_lr: float = Field(0.001, gt=0)
     l2: float = Field(0.0, ge=0)
-    init_accumulator: float = Field(0.01, gt=0)
+    init_accumulator: float = Field(1e-10, gt=0)
 
 
 class ValidationOptions(Options):
