@@ -15,6 +15,7 @@ from rankdistill.settings import read_settings
 from rankdistill.store.dataset import DataSet
 from rankdistill.student.fields.fit import fit_fields
 from rankdistill.student.fields.options import FieldsOptions
+from rankdistill.student.losses.schedule import Moment
 from rankdistill.student.objectives import Objectives
 from rankdistill.student.reading import lists_source
 from rankdistill.student.run import Plan
@@ -93,10 +94,12 @@ def test_slots_that_nobody_looks_at_are_left_out_and_change_no_loss(plan):
     scorer = Scorer.new(plan.options.model, lean.fields, 1, 0.1)
     chunks = [each(pieces, 1) for each in (lean, full)]
     assert chunks[0].num_slots < chunks[1].num_slots
-    scored = [scorer.heads(scorer.score(chunk), chunk) for chunk in chunks]
     told = [
-        {name: float(loss.detach()) for name, loss in plan.objectives.losses(*each)}
-        for each in zip(scored, chunks, strict=True)
+        {
+            n: float(loss.detach())
+            for n, loss in plan.objectives.losses(scorer.score(chunk), chunk, Moment(1, 0.1))
+        }
+        for chunk in chunks
     ]
     assert told[0] == pytest.approx(told[1], rel=1e-6)
     assert len(told[0]) == 4 and all(loss > 0 for loss in told[0].values())

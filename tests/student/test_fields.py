@@ -70,7 +70,9 @@ def test_hashed_values_go_by_their_hash_and_null_and_unknown_users_by_none(made)
     lists, fields, _ = made
     users, _ = encode_all(lists, fields)
     city = {row[0]: row[1] for row in PEOPLE}
-    for user, code in zip(lists.requests.column("user_id").to_pylist(), users.codes[:, 2], strict=True):
+    for user, code in zip(
+        lists.requests.column("user_id").to_pylist(), users.codes[:, 2], strict=True
+    ):
         own = 1 + int(xxh64(pa.array([city[user]]))[0]) % 3 if user in city else 0
         assert code == fields.user[2].first + own
 
