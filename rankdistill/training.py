@@ -6,6 +6,7 @@ may be missing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,11 @@ def train(run: Run, chosen: Settings, out: str, number: int | None, dts: list[st
     build = data_set.build(number) if number is not None else data_set.newest()
     facts = next(iter(build.days.values())).counts["log"]
     terms: Any = chosen.train.objectives or default_terms(has_response=bool(facts["response"]))
-    kinds = resolved_kinds(chosen, build)
-    joins, stage = joined_tables(chosen, data_set, build)
     objectives = Objectives(terms)
+    _refuse_scores(objectives.of_scores, facts["score_kind"])
+    kinds = resolved_kinds(chosen, build)
+    objectives = objectives.for_kinds(kinds)
+    joins, stage = joined_tables(chosen, data_set, build)
     plan = runs.Plan(
         data_set, build, chosen.train, objectives, kinds, chosen.seed, dts or None, joins, stage
     )
@@ -56,6 +59,16 @@ def train(run: Run, chosen: Settings, out: str, number: int | None, dts: list[st
         for number, epoch in enumerate(done.history)
     ]
     run.show(f"student in {out}\n\n{text_table(rows)}", run.facts["training"])
+
+
+def _refuse_scores(views: Sequence[str], score_kind: str | None) -> None:
+    if views and score_kind is None:
+        raise ConfigError(
+            "E0105",
+            f"train.objectives looks at {', '.join(views)}, and the log has no teacher scores",
+            key=("train", "objectives"),
+            help="map log.columns.teacher_score and build again, or use a loss of the order",
+        )
 
 
 def resolved_kinds(chosen: Settings, build: Build) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -75,16 +76,19 @@ class Scorer:
 
     def score(self, chunk: Chunk) -> Scored:
         """Each user's and each distinct item's vector once, and the logit of every slot, of the
-        objective that is served."""
+        objective that is served; the others in `of`."""
         users = self.student.users(self.inputs(chunk.users))
         items = self.student.items(self.inputs(chunk.items.take(chunk.links.row)))
-        return Scored(users, items, torch.from_numpy(chunk.links.item), meet(users, items, chunk))
+        slots = meet(users, items, chunk)
+        scored = Scored(users, items, torch.from_numpy(chunk.links.item), slots)
+        if len(self.objectives) == 1:
+            return scored
+        return replace(scored, head=partial(self._head, scored, chunk))
 
-    def heads(self, scored: Scored, chunk: Chunk) -> dict[str, Scored]:
-        """The batch as each objective scores it, by its name."""
-        found = {self.objectives[0]: scored}
-        for number, name in enumerate(self.objectives[1:], 1):
-            users = self.student.heads(scored.users, number)
-            slots = meet(users, scored.items, chunk)
-            found[name] = replace(scored, users=users, slots=slots)
-        return found
+    def _head(self, scored: Scored, chunk: Chunk, objective: str) -> Scored:
+        """The batch as an objective scores it."""
+        number = self.objectives.index(objective)
+        if number == 0:
+            return scored
+        users = self.student.heads(scored.users, number)
+        return replace(scored, users=users, slots=meet(users, scored.items, chunk))

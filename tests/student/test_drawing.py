@@ -13,8 +13,9 @@ pytest.importorskip("torch")
 from rankdistill.errors import PlaceError
 from rankdistill.settings import read_settings
 from rankdistill.store.dataset import DataSet
-from rankdistill.student.fields.encode import fit_fields
+from rankdistill.student.fields.fit import fit_fields
 from rankdistill.student.fields.options import FieldsOptions
+from rankdistill.student.losses.schedule import Moment
 from rankdistill.student.objectives import Objectives
 from rankdistill.student.reading import lists_source
 from rankdistill.student.run import Plan
@@ -52,7 +53,7 @@ def drawing(plan, **changed):
 
 def rows_of(chunk, fields):
     """Every sample as the ids that it names."""
-    ids = np.array([None, *fields.item[0].vocabulary.id.to_pylist()], dtype=object)
+    ids = np.array([None, *fields.item[0].coder.id.to_pylist()], dtype=object)
     item = ids[chunk.items.codes[:, 0] - fields.item[0].first]
     found = []
     for kind, drawn in chunk.drawn.items():
@@ -77,7 +78,7 @@ def test_negatives_are_those_of_the_table(plan):
     found = drawing(plan)
     chunk = found(found.source.pieces, 3)
     rows = [row[1:4] for row in rows_of(chunk, found.fields) if row[0] == "negatives"]
-    known = set(found.fields.item[0].vocabulary.id.to_pylist())
+    known = set(found.fields.item[0].coder.id.to_pylist())
     there = []
     for file in plan.data_set.files("negatives", plan.build, "2026-11-01"):
         for row in pq.read_table(file).to_pylist():
@@ -94,7 +95,10 @@ def test_slots_that_nobody_looks_at_are_left_out_and_change_no_loss(plan):
     chunks = [each(pieces, 1) for each in (lean, full)]
     assert chunks[0].num_slots < chunks[1].num_slots
     told = [
-        {n: float(loss.detach()) for n, loss in plan.objectives.losses(scorer.score(chunk), chunk)}
+        {
+            n: float(loss.detach())
+            for n, loss in plan.objectives.losses(scorer.score(chunk), chunk, Moment(1, 0.1))
+        }
         for chunk in chunks
     ]
     assert told[0] == pytest.approx(told[1], rel=1e-6)

@@ -129,6 +129,14 @@ class Fields:
         names = [each.column for each in self.item if each.column not in joined]
         return list(dict.fromkeys(["item_id", *names]))
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the lists that are read, those that feature tables are keyed by too."""
+        joined = {name for join in self.tables.joins for name in join.names}
+        names = [each.column for each in self.user if each.column not in joined]
+        keys = [name for join in self.tables.joins for name in join.on if name != "dt"]
+        return list(dict.fromkeys([*names, *keys, *self.listed]))
+
     def shape(self, side: str) -> Shape:
         fields = self.user if side == "user" else self.item
         num_rows = sum(isinstance(each, RowField) for each in fields)
