@@ -92,8 +92,8 @@ def _drop_unused(tower: UserTower, inputs: tuple[torch.Tensor, ...]) -> None:
     total = torch.stack([vectors.sum() for vectors in tower(*inputs)]).sum()
     names, values = zip(*student.named_parameters(), strict=True)
     grads = torch.autograd.grad(total, values, allow_unused=True)
-    for name, grad in zip(names, grads, strict=True):
-        if grad is None:
+    for name, value, grad in zip(names, values, grads, strict=True):
+        if grad is None and value.numel():
             owner, _, own = name.rpartition(".")
             del student.get_submodule(owner)._parameters[own]
     student.requires_grad_(False)
@@ -185,7 +185,9 @@ def refuse_pickles(path: Path) -> None:
                 if name.endswith("_config.json"):
                     _refuse_pickled(json.load(io.TextIOWrapper(archive.open(each))))
             names = [each.filename.partition("/")[2] for each in members]
-            if len({*names}) < len(names) or not {"models/model.json", "archive_format"} <= {*names}:
+            if len({*names}) < len(names) or not {"models/model.json", "archive_format"} <= {
+                *names
+            }:
                 raise ValueError("it is no program, or has a member twice")
     except (zipfile.BadZipFile, EOFError, RecursionError, NotImplementedError) as fault:
         raise ValueError(str(fault)) from fault
