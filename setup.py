@@ -51,6 +51,7 @@ setup(
         "spark": ["pyspark>=4.0,<5", "pandas>=2.2,<3"],
         "train": ["torch>=2.6", "safetensors>=0.4"],
         "ann": ["faiss-cpu>=1.8"],
+        "onnx": ["onnx>=1.17", "onnxscript>=0.3", "onnxruntime>=1.20"],
         "tfrecord": ["google-crc32c>=1.5"],
         "dev": [
             "pyspark>=4.0,<5",
@@ -74,6 +75,10 @@ setup(
             "datasets>=3",
             "torch>=2.6",
             "safetensors>=0.4",
+            # What exported programs are run by.
+            "onnx>=1.17",
+            "onnxscript>=0.3",
+            "onnxruntime>=1.20",
             "wheel",
             "setuptools>=69",
         ],

@@ -43,8 +43,8 @@ CODES = {
     "E0312": "No row of the log, or of the item table (catalogue.items), can be used.",
     "E0313": "A value cannot be written in the format of an export without being changed.",
     "E0314": "Two items of the catalogue have the same 64-bit key.",
-    "E0315": "A table of vectors, or of what is exported, has nulls, NaN, widths that differ, or an id"
-    " twice.",
+    "E0315": "A table of vectors, or of what is exported, has nulls, NaN, widths that differ, or"
+    " an id twice.",
     "E0316": "There is nobody to mine negatives for: no positive has the vectors of both its user"
     " and its item.",
     "E0317": "A feature table without a time has several rows of one key.",

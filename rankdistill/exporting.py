@@ -50,6 +50,6 @@ def _parity(manifest: Mapping[str, Any]) -> list[str]:
     if "index" in found:
         recall = [f"{share:.2%} of the first {k}" for k, share in found["index"]["recall"].items()]
         users = f"{found['index']['users']:,} users"
-        lines.append(f"index     {manifest['export']['index']['kind']} finds {', '.join(recall)}")
+        lines.append(f"index     {found['index']['settings']['kind']} finds {', '.join(recall)}")
         lines[-1] += f" (exact search: all; {users})"
     return lines

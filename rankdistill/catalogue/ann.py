@@ -118,7 +118,7 @@ def _ivf(faiss: Any, width: int, options: IvfIndex, num_items: int) -> Any:
 
 def _ivf_pq(faiss: Any, width: int, options: IvfPqIndex, num_items: int) -> Any:
     lists, probes = options.fitted(num_items)
-    codes = options.codes or -(-width // 2)
+    codes = settled(options, num_items, width)["codes"]
     padded = -(-width // codes) * codes  # each byte is for equally many numbers
     bits = min(8, max(1, (num_items // _ITEMS_OF_MEAN).bit_length() - 1))
     inner = faiss.METRIC_INNER_PRODUCT
@@ -127,6 +127,16 @@ def _ivf_pq(faiss: Any, width: int, options: IvfPqIndex, num_items: int) -> Any:
     if padded == width:
         return index
     return faiss.IndexPreTransform(faiss.RemapDimensionsTransform(width, padded, False), index)
+
+
+def settled(options: Any, num_items: int, width: int) -> dict[str, Any]:
+    """The options as they are for so many items, with what they leave open filled in."""
+    found: dict[str, Any] = options.model_dump(mode="json")
+    if isinstance(options, Lists):
+        found["lists"], found["probes"] = options.fitted(num_items)
+    if isinstance(options, IvfPqIndex):
+        found["codes"] = options.codes or -(-width // 2)
+    return found
 
 
 def _hnsw(faiss: Any, width: int, options: HnswIndex, num_items: int) -> Any:

@@ -48,15 +48,15 @@ class Encoder:
 
     def inputs(self, users: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
         """The tower's inputs by name, [R, ...]; a column that a user lacks is null."""
-        found = {}
+        found: dict[str, Any] = {}
         for each in self._inputs:
             fields = [field for field in self._fields if field["input"] == each["name"]]
             if each["name"] == "numbers":
-                rows = [[n for f in fields for n in _number(f, user)] for user in users]
-                found[each["name"]] = np.array(rows, np.float32).reshape(len(users), -1)
+                pairs = [[n for f in fields for n in _number(f, user)] for user in users]
+                found[each["name"]] = np.array(pairs, np.float32).reshape(len(users), -1)
             elif each["name"] == "codes":
-                rows = [[self._code(f, user.get(f["column"])) for f in fields] for user in users]
-                found[each["name"]] = np.array(rows, np.int64).reshape(len(users), -1)
+                codes = [[self._code(f, user.get(f["column"])) for f in fields] for user in users]
+                found[each["name"]] = np.array(codes, np.int64).reshape(len(users), -1)
             else:
                 (field,) = fields
                 found[each["name"]] = _padded([self._bag(field, user) for user in users])

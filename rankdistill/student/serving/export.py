@@ -20,7 +20,7 @@ import pyarrow as pa
 import torch
 
 from rankdistill import __version__
-from rankdistill.catalogue.ann import build_index, faiss_package
+from rankdistill.catalogue.ann import build_index, faiss_package, settled
 from rankdistill.catalogue.nearest import MAX_PRODUCT
 from rankdistill.catalogue.nearest import Vectors as Searched
 from rankdistill.errors import InputError
@@ -53,7 +53,6 @@ class Export:
     fields: Fields
     options: ExportOptions
     known: Known
-    notify: Callable[..., None]
 
     def __post_init__(self) -> None:
         self.side = UserSide(self.fields)
@@ -118,7 +117,8 @@ class Export:
         users = self.own[0][: self.options.parity.users]
         index = faiss.read_index(path)
         found = parity.index_recall(index, users, items, self.options.parity.at)
-        self.parity["index"] = {"users": len(users), "recall": found}
+        settings = settled(self.options.index, *self.value.shape)
+        self.parity["index"] = {"settings": settings, "users": len(users), "recall": found}
 
     def put_encoder(self) -> None:
         self.folder.write_table(VALUES, self.side.values())
@@ -165,14 +165,25 @@ def export(
     PlaceError E0201, E0202, InputError E0310 to E0315, ConfigError E0102, E0105, ResourceError
     E0404; then there is no `out`.
     """
-    if options.index is not None:
-        faiss_package()
-    if options.onnx:
-        tower.onnx_packages()
-    scorer, fields, facts = load_student(run)
+    _need_packages(options)
+    return hand_over(*load_student(run), options, run, out, notify=notify)
+
+
+def hand_over(
+    scorer: Scorer,
+    fields: Fields,
+    facts: dict[str, Any],
+    options: ExportOptions,
+    run: Path,
+    out: str | Path,
+    *,
+    notify: Callable[..., None],
+) -> dict[str, Any]:
+    """The same of a student that is loaded already; facts: run.json; run: its folder."""
+    _need_packages(options)
     with new_folder(out, run) as folder:
         known = known_items(fields, options.items)
-        made = Export(folder, scorer, fields, options, known, notify)
+        made = Export(folder, scorer, fields, options, known)
         steps = [made.put_items, made.put_tower, made.put_encoder]
         steps += [made.put_users] if options.users is not None else []
         steps += [made.put_index] if options.index is not None else []
@@ -181,3 +192,11 @@ def export(
             step()
             notify("progress", rows=1)
         return folder.finish(made.facts(facts))
+
+
+def _need_packages(options: ExportOptions) -> None:
+    """Before any work: ResourceError E0404 where one is missing."""
+    if options.index is not None:
+        faiss_package()
+    if options.onnx:
+        tower.onnx_packages()

@@ -22,7 +22,7 @@ from rankdistill.student.serving.export import INDEX, ITEMS, KIND, USERS, VERSIO
 from rankdistill.student.serving.tower import PROGRAM, Vectors, run_program
 
 MAX_MANIFEST = 64 * 2**20
-_FAULTS = (OSError, ValueError, KeyError, TypeError, RecursionError, RuntimeError)
+_FAULTS = (OSError, ValueError, KeyError, TypeError, RecursionError, RuntimeError, AssertionError)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Opened:
 
 
 def open_export(folder: str | Path) -> Opened:
-    """The export of that folder. TrainingError E0504 where a file is missing, changed or foreign."""
+    """The export in that folder. TrainingError E0504: a file is missing, changed or foreign."""
     folder = Path(folder)
     path = folder / MANIFEST
     try:

@@ -23,7 +23,7 @@ from torch import nn
 from torch.nn import functional
 
 from rankdistill.errors import ResourceError
-from rankdistill.student.models.student import Inputs
+from rankdistill.student.models.student import Inputs, Student
 from rankdistill.student.scoring import Scorer
 from rankdistill.student.serving.user_side import UserSide
 
@@ -40,6 +40,9 @@ _WEIGHT = "data/weights/weight_"
 
 class UserTower(nn.Module):
     """Codes, lists of codes and numbers to user vectors, one for each objective."""
+
+    table: torch.Tensor
+    student: Student
 
     def __init__(self, scorer: Scorer, side: UserSide) -> None:
         super().__init__()
@@ -95,7 +98,7 @@ def _drop_unused(tower: UserTower, inputs: tuple[torch.Tensor, ...]) -> None:
     for name, value, grad in zip(names, values, grads, strict=True):
         if grad is None and value.numel():
             owner, _, own = name.rpartition(".")
-            del student.get_submodule(owner)._parameters[own]
+            student.get_submodule(owner).register_parameter(own, None)
     student.requires_grad_(False)
 
 
@@ -185,9 +188,8 @@ def refuse_pickles(path: Path) -> None:
                 if name.endswith("_config.json"):
                     _refuse_pickled(json.load(io.TextIOWrapper(archive.open(each))))
             names = [each.filename.partition("/")[2] for each in members]
-            if len({*names}) < len(names) or not {"models/model.json", "archive_format"} <= {
-                *names
-            }:
+            is_whole = {"models/model.json", "archive_format"} <= {*names}
+            if len({*names}) < len(names) or not is_whole:
                 raise ValueError("it is no program, or has a member twice")
     except (zipfile.BadZipFile, EOFError, RecursionError, NotImplementedError) as fault:
         raise ValueError(str(fault)) from fault

@@ -1,4 +1,4 @@
-"""The user side as an export describes it: inputs of the tower, fields, and values with their codes.
+"""The user side as an export describes it: the tower's inputs, the fields, values and their codes.
 
 The tower holds only the rows of the embedding table that user fields have, so codes are numbered
 anew. `encoder.py`, which a server has, reads what is written here. Shapes: R users, F fields of one

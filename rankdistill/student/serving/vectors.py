@@ -84,8 +84,9 @@ def user_vectors(
     """(ids, vectors) of the table's users, or of all that training saw; of the objective that is
     served. Raises InputError E0315, ConfigError E0102, E0105."""
     names = list(dict.fromkeys(each.column for each in fields.user))
+    columns: dict[str, pa.Array] = {}
     if given is None:
-        ids, columns = _known_users(fields), {}
+        ids = _known_users(fields)
     else:
         ids, columns = _read(given, "users", [name for name in names if name != "user_id"], names)
     order = np.argsort(xxh64(ids), kind="stable")
