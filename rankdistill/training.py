@@ -6,7 +6,7 @@ may be missing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,8 @@ def train(run: Run, chosen: Settings, out: str, number: int | None, dts: list[st
     facts = next(iter(build.days.values())).counts["log"]
     terms: Any = chosen.train.objectives or default_terms(has_response=bool(facts["response"]))
     objectives = Objectives(terms)
-    _refuse_scores(objectives.of_scores, facts["score_kind"])
     kinds = resolved_kinds(chosen, build)
+    _refuse_views(objectives, kinds, facts["score_kind"])
     objectives = objectives.for_kinds(kinds)
     joins, stage = joined_tables(chosen, data_set, build)
     plan = runs.Plan(
@@ -61,13 +61,24 @@ def train(run: Run, chosen: Settings, out: str, number: int | None, dts: list[st
     run.show(f"student in {out}\n\n{text_table(rows)}", run.facts["training"])
 
 
-def _refuse_scores(views: Sequence[str], score_kind: str | None) -> None:
-    if views and score_kind is None:
+def _refuse_views(objectives: Any, kinds: Mapping[str, Any], score_kind: str | None) -> None:
+    """ConfigError E0105 where a loss looks at samples or scores that there are none of."""
+    where = ("train", "objectives")
+    if objectives.of_scores and score_kind is None:
+        views = ", ".join(objectives.of_scores)
         raise ConfigError(
             "E0105",
-            f"train.objectives looks at {', '.join(views)}, and the log has no teacher scores",
-            key=("train", "objectives"),
+            f"train.objectives looks at {views}, and the log has no teacher scores",
+            key=where,
             help="map log.columns.teacher_score and build again, or use a loss of the order",
+        )
+    if missing := sorted(objectives.kinds - kinds.keys()):
+        blocks = ", ".join(f"samples.{kind}" for kind in missing)
+        raise ConfigError(
+            "E0105",
+            f"train.objectives looks at {', '.join(missing)}, and the config has no {blocks}",
+            key=where,
+            help=f"add {blocks} and build, or use another loss",
         )
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from rankdistill import __version__
 from rankdistill.errors import TrainingError
@@ -230,8 +231,16 @@ def load_student(folder: Path) -> tuple[Scorer, Fields, dict[str, Any]]:
             f"the run in {folder} has not finished",
             help="rankdistill train with the same config and --out goes on with it",
         )
+    try:
+        options = TrainOptions.model_validate(facts["options"])
+    except ValidationError as fault:
+        raise TrainingError(
+            "E0503",
+            f"the run in {folder} is of another version of rankdistill",
+            found=f"made by {facts['rankdistill']}; {fault.errors()[0]['loc']} is not known here",
+            help="evaluate it with the version that made it, or train again",
+        ) from fault
     fields = load_fields(folder, facts)
-    options = TrainOptions.model_validate(facts["options"])
     names = list(facts["objectives"])
     scorer = Scorer.new(options.model, fields, int(facts["seed"]), 0.0, names)
     scorer.load(checkpoints.load(folder / checkpoints.FOLDER, facts["student"]).tensors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -140,9 +141,15 @@ def test_a_split_without_requests_is_refused(place):
         evaluated(place, split="test")
 
 
-def test_a_lost_training_set_is_told(place, tmp_path):
-    import shutil
+def test_a_run_with_options_of_another_version_is_told_as_such(place, tmp_path):
+    shutil.copytree(place / "run", tmp_path / "run")
+    file = tmp_path / "run" / "run.json"
+    file.write_text(file.read_text().replace('"epochs"', '"rounds"', 1))
+    with pytest.raises(TrainingError, match="another version"):
+        evaluated(place, run=str(tmp_path / "run"))
 
+
+def test_a_lost_training_set_is_told(place, tmp_path):
     shutil.copytree(place / "run", tmp_path / "run")
     file = tmp_path / "run" / "run.json"
     file.write_text(file.read_text().replace('"data_set": "', '"data_set": "/nowhere'))

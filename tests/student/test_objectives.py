@@ -226,6 +226,13 @@ def test_a_loss_of_scores_is_refused_where_the_log_has_none(tmp_path):
     assert told.exit_code == 2 and "E0105" in told.stderr and "looks at scores" in told.stderr
 
 
+def test_a_loss_of_negatives_is_refused_where_the_config_has_none(tmp_path):
+    config, _ = built(tmp_path)
+    asked = ["train", "--config", str(config), "--out", str(tmp_path / "run")]
+    told = CliRunner().invoke(cli.app, [*asked, "--set", "train.objectives={a: [{kind: softmax}]}"])
+    assert told.exit_code == 2 and "E0105" in told.stderr and "samples.negatives" in told.stderr
+
+
 def test_losses_of_gains_train_by_the_gain_of_the_lists(tmp_path):
     config, _ = built(tmp_path)
     asked = ["train", "--config", str(config), "--out", str(tmp_path / "run")]
