@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rankdistill.features.table import micros
 from rankdistill.lists.batch import Lists, numbers
 from rankdistill.samples.catalogue import SAMPLERS
 from rankdistill.samples.grade_rules import GradeOptions
@@ -79,7 +80,9 @@ class Drawing:
         slots = Slots.of(lists, rows, outside, self._kept(columns, rows))
         users, items = self.fields.encode(lists, slots.candidates)
         if len(outside):
-            items = items.joined(self.fields.items_of(negative.take(pa.array(outside))))
+            of = np.searchsorted(rows[NEGATIVES].start, outside, side="right") - 1
+            time = micros(lists.requests.column("request_time"))[of]
+            items = items.joined(self.fields.items_of(negative.take(pa.array(outside)), time))
             items = items.take(slots.order)
         return Chunk(
             lists.requests.column("request_id"),
@@ -172,6 +175,7 @@ def slot_columns(lists: Lists, score_kind: str | None) -> dict[str, np.ndarray]:
             columns["logit"] = logit(lists.score)
     for name in lists.feedback:
         columns[f"feedback.{name}"] = numbers(lists.candidates.column(name), np.float64)
+        columns[f"hit.{name}"] = lists.hits(name)
     return columns
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -85,11 +86,11 @@ def _floats(values: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
 
-def feedback(scored: Scored, chunk: Chunk) -> Sample:
-    """Exposed candidates, 1 where the user responded: [B, 1]."""
+def feedback(scored: Scored, chunk: Chunk, label: str = "responded") -> Sample:
+    """Exposed candidates, 1 where the user responded: [B, 1]. label: a column of slots."""
     slots = np.flatnonzero(chunk.columns["exposed"])
-    label = chunk.columns["responded"][slots]
-    return gathered(scored, slots[:, None], label[:, None], np.ones(len(slots)))
+    targets = chunk.columns[label][slots]
+    return gathered(scored, slots[:, None], targets[:, None], np.ones(len(slots)))
 
 
 def pointwise(scored: Scored, chunk: Chunk) -> Sample:
@@ -200,3 +201,13 @@ VIEWS: dict[str, View] = {
     "scores": View(scores, "lists", slots="has_score", needs_score=True),
     "negatives": View(contrast, "contrast", "negatives"),
 }
+
+OF_FEEDBACK = "feedback."  # and the name of a feedback column
+
+
+def view_of(name: str) -> View:
+    """The view that a term looks at; feedback.like is of likes alone."""
+    if not name.startswith(OF_FEEDBACK):
+        return VIEWS[name]
+    label = f"hit.{name.removeprefix(OF_FEEDBACK)}"
+    return replace(VIEWS["feedback"], function=partial(feedback, label=label))

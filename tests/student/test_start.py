@@ -29,7 +29,7 @@ FIELDS = [
     "{kind: category, column: user_city, buckets: 8}]",
     "train.fields.item=[{kind: id, column: item_id}, {kind: category, column: category}, "
     "{kind: quantiles, column: item_duration, num: 4}, {kind: number, column: item_duration}]",
-    "train.objectives={main: [{kind: bpr}], click: [{kind: bce}]}",
+    "train.objectives={main: [{kind: bpr}], click: [{kind: bce, feedback: click}]}",
 ]
 
 
@@ -162,6 +162,13 @@ def test_a_run_tells_how_much_started_from_the_teacher(place, tmp_path):
     assert facts["width"] == 3 and 0 < facts["found"] <= 50 == facts["given"]
     share = f"{facts['found']:,} of {facts['values']:,} values"
     assert f"item.item_id: {share} start from the teacher's vectors (3 wide)" in result.stderr
+
+
+def test_feedback_that_the_log_lacks_is_told(place, tmp_path):
+    _, config, _ = place
+    override = "train.objectives={main: [{kind: bce, feedback: clicks}]}"
+    result = train(config, tmp_path / "no", [override], expect=2)
+    assert "E0107" in result.stderr and "feedback: click" in result.stderr
 
 
 def test_the_ranker_s_own_columns_are_no_features(place, tmp_path):
