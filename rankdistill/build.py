@@ -219,7 +219,7 @@ def day_facts(
                 "features": table_facts(prepared.features),
                 "log": {
                     "teacher_order": prepared.mapping.options.teacher_order,
-                    "score_kind": prepared.mapping.options.score_kind,
+                    "score_kind": prepared.facts.score_kind,
                     "ranks": prepared.mapping.options.ranks,
                     "feedback": list(prepared.mapping.feedback_names),
                     "response": prepared.mapping.response,

@@ -53,8 +53,8 @@ CODES = {
     "E0402": "The disk is full.",
     "E0403": "Memory ran out; the message names the setting to change.",
     "E0404": "A package is missing or its version does not fit.",
-    "E0501": "Training stopped because the loss is not finite.",
-    "E0502": "There is nothing to learn, or nothing to validate on: no request, sample or label.",
+    "E0501": "The loss, or a score of the student, is not finite.",
+    "E0502": "There is nothing to learn, validate or evaluate on, or only what was learned from.",
     "E0503": "A checkpoint is damaged, or of another config or data.",
     "E0601": "The metrics are missing, damaged or of an unknown schema version.",
     "E0602": "A quality gate failed: a build published nothing, or `check` says so; see"

@@ -24,6 +24,7 @@ from rankdistill.samples.listwise import ListwiseOptions
 from rankdistill.samples.negative_options import NegativesOptions
 from rankdistill.samples.pairwise import PairwiseOptions
 from rankdistill.samples.pointwise import PointwiseOptions
+from rankdistill.student.evaluation.options import EvaluateOptions
 from rankdistill.student.options import TrainOptions
 
 Engine = Annotated[DuckDbOptions | SparkOptions, Field(discriminator="kind")]
@@ -67,6 +68,7 @@ class Settings(Options):
     samples: Samples = Samples()
     quality: QualityOptions = QualityOptions()
     train: TrainOptions = TrainOptions()
+    evaluate: EvaluateOptions = EvaluateOptions()
 
     _document: Document | None = PrivateAttr(None)
 
@@ -86,7 +88,7 @@ class Settings(Options):
             for key in ("path", "on_corrupt"):
                 (source or {}).pop(key, None)
         dump["features"] = of_rows(dump["features"])
-        return config_hash(dump, leave_out=("output", "engine", "quality", "train"))
+        return config_hash(dump, leave_out=("output", "engine", "quality", "train", "evaluate"))
 
 
 def read_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:

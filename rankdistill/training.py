@@ -6,6 +6,7 @@ may be missing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ DRAWN_AFRESH = {
 
 
 def train(run: Run, chosen: Settings, out: str, number: int | None, dts: list[str] | None) -> None:
-    _need_torch()
+    need_torch()
     from rankdistill.student import run as runs
     from rankdistill.student.objectives import Objectives, default_terms
 
@@ -36,10 +37,11 @@ def train(run: Run, chosen: Settings, out: str, number: int | None, dts: list[st
     build = data_set.build(number) if number is not None else data_set.newest()
     facts = next(iter(build.days.values())).counts["log"]
     terms: Any = chosen.train.objectives or default_terms(has_response=bool(facts["response"]))
+    objectives = Objectives(terms)
     kinds = resolved_kinds(chosen, build)
-    plan = runs.Plan(
-        data_set, build, chosen.train, Objectives(terms), kinds, chosen.seed, dts or None
-    )
+    _refuse_views(objectives, kinds, facts["score_kind"])
+    objectives = objectives.for_kinds(kinds)
+    plan = runs.Plan(data_set, build, chosen.train, objectives, kinds, chosen.seed, dts or None)
     done = runs.train(plan, Path(out), run.notify, run.say)
     run.facts["training"] = {"out": out, "epochs": done.history, "best": done.best}
     rows = [
@@ -53,6 +55,27 @@ def train(run: Run, chosen: Settings, out: str, number: int | None, dts: list[st
         for number, epoch in enumerate(done.history)
     ]
     run.show(f"student in {out}\n\n{text_table(rows)}", run.facts["training"])
+
+
+def _refuse_views(objectives: Any, kinds: Mapping[str, Any], score_kind: str | None) -> None:
+    """ConfigError E0105 where a loss looks at samples or scores that there are none of."""
+    where = ("train", "objectives")
+    if objectives.of_scores and score_kind is None:
+        views = ", ".join(objectives.of_scores)
+        raise ConfigError(
+            "E0105",
+            f"train.objectives looks at {views}, and the log has no teacher scores",
+            key=where,
+            help="map log.columns.teacher_score and build again, or use a loss of the order",
+        )
+    if missing := sorted(objectives.kinds - kinds.keys()):
+        blocks = ", ".join(f"samples.{kind}" for kind in missing)
+        raise ConfigError(
+            "E0105",
+            f"train.objectives looks at {', '.join(missing)}, and the config has no {blocks}",
+            key=where,
+            help=f"add {blocks} and build, or use another loss",
+        )
 
 
 def resolved_kinds(chosen: Settings, build: Build) -> dict[str, Any]:
@@ -83,7 +106,8 @@ def resolved_kinds(chosen: Settings, build: Build) -> dict[str, Any]:
     return found
 
 
-def _need_torch() -> None:
+def need_torch() -> None:
+    """ResourceError E0404 where torch is missing."""
     try:
         import rankdistill.student.embedding  # noqa: F401
     except ModuleNotFoundError as fault:

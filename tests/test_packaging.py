@@ -24,7 +24,10 @@ SHIPPED = (
     "pyproject.toml",
     "README.md",
 )
-PAGES = ("page.css", *(f"{name}.html.j2" for name in ("head", "page", "diff", "request")))
+PAGES = (
+    "page.css",
+    *(f"{name}.html.j2" for name in ("head", "page", "diff", "request", "evaluation")),
+)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rankdistill.cli.options import Config, Dt, Number, Output, Set
+from rankdistill.cli.options import Config, Data, Dt, MaybeConfig, Number, Output, Set
 from rankdistill.verbs import Run
 
 
@@ -24,3 +24,46 @@ def train(
 
     chosen = actions.settings(config, set_, None, output, None)
     training.train(run, chosen, out, build, dt)
+
+
+def _later_split(split: str | None) -> str | None:
+    if split not in (None, "valid", "test"):
+        raise typer.BadParameter(f'"{split}"; known are valid, test')
+    return split
+
+
+Split = Annotated[
+    str | None,
+    typer.Option(
+        "--split", callback=_later_split, help="valid or test; default: test where there is one"
+    ),
+]
+
+
+def evaluate(
+    run: Run,
+    of: Annotated[str, typer.Option("--run", help="the folder that train --out wrote")],
+    config: MaybeConfig = None,
+    data: Data = None,
+    build: Number = None,
+    dt: Dt = None,
+    split: Split = None,
+    against: Annotated[
+        str | None, typer.Option("--against", help="another run, on the same requests")
+    ] = None,
+    recall: Annotated[
+        str | None, typer.Option("--recall", help="a recall run whose top comes before this one")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", help="the folder to write to; default the run's")
+    ] = None,
+    set_: Set = None,
+) -> None:
+    """Measure a student on later requests: like the teacher, and what users responded to."""
+    from rankdistill import evaluating
+
+    asked = evaluating.Asked(
+        *(of, config, data, build, tuple(dt or ()), split),
+        *(against, recall, out, tuple(set_ or ())),
+    )
+    evaluating.evaluate(run, asked)

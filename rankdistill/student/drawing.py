@@ -24,6 +24,7 @@ from rankdistill.student.reading import ListsSource, Piece
 from rankdistill.student.stored import StoredSamples
 
 NEGATIVES, POSITIVES = "negatives", "positives"
+HAIR = 2.0**-24  # below this, float32 does not tell 1 - p from 1
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Drawing:
 
     def chunk(self, lists: Lists, drawn: Mapping[str, Any], negative: pa.Array) -> Chunk:
         """negative: the items of the drawn negatives."""
-        columns = slot_columns(lists)
+        columns = slot_columns(lists, self.source.score_kind)
         if self.grade is not None:
             columns["grade"] = grade(lists, self.grade, np.arange(len(lists.teacher_rank)))
         rows = {kind: drawn_rows(found, lists.num_requests) for kind, found in drawn.items()}
@@ -155,7 +156,7 @@ class Slots:
         return np.concatenate([found, none])[self.order]
 
 
-def slot_columns(lists: Lists) -> dict[str, np.ndarray]:
+def slot_columns(lists: Lists, score_kind: str | None) -> dict[str, np.ndarray]:
     """What losses and measures know of a candidate beside its features."""
     columns = {
         "teacher_rank": lists.teacher_rank,
@@ -164,9 +165,21 @@ def slot_columns(lists: Lists) -> dict[str, np.ndarray]:
         "exposed": lists.exposed,
         "responded": lists.responded,
     }
+    if score_kind is not None:
+        columns["has_score"] = np.isfinite(lists.score)
+        columns["logit"] = lists.score
+        if score_kind == "probability":
+            columns["logit"] = logit(lists.score)
     for name in lists.feedback:
         columns[f"feedback.{name}"] = numbers(lists.candidates.column(name), np.float64)
     return columns
+
+
+def logit(probability: np.ndarray) -> np.ndarray:
+    """ln(p / (1 - p)); 0 and 1 are taken for what is a hair off them, about +-16."""
+    held = np.clip(probability, HAIR, 1 - HAIR)
+    found: np.ndarray = np.log(held) - np.log1p(-held)
+    return found
 
 
 def drawn_rows(drawn: Points | Pairs | GradedLists | Negatives, num_requests: int) -> Drawn:

@@ -34,7 +34,8 @@ class Position:
 class Loader:
     """Every process of `world` gets every world-th batch, and as many as each other: batches
     at the end of an epoch that do not go round are left out. position: of the next batch, for
-    `state_dict`."""
+    `state_dict`; share: of the epoch's rows that are given out with the batch under way, as far
+    as row groups and batches tell."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class Loader:
         self._source, self._make, self._options, self._seed = source, make, options, seed
         self._rank, self._world = rank, world
         self.position = Position()
+        self.share = 0.0
 
     def state_dict(self) -> dict[str, int]:
         """Where it stands after the batches that were taken."""
@@ -63,20 +65,21 @@ class Loader:
         """The batches of this process, from the position to the end of its epoch."""
         rounds = self._batches(self.position)
         while len(group := list(islice(rounds, self._world))) == self._world:
-            self.position = group[-1][0]
-            yield group[self._rank][1]
+            self.position, self.share, _ = group[-1]
+            yield group[self._rank][2]
         self.position = Position(self.position.epoch + 1)
 
-    def _batches(self, start: Position) -> Iterator[tuple[Position, Chunk]]:
-        """(the position after it, batch) of every process."""
-        for at, batches in self._ahead(self._pools(start.epoch), start):
+    def _batches(self, start: Position) -> Iterator[tuple[Position, float, Chunk]]:
+        """(the position after it, the share of the epoch until there, batch) of every process."""
+        plan = self._pools(start.epoch)
+        rows = [sum(piece.num_rows for piece in pieces) for pieces in plan]
+        for at, batches in self._ahead(plan, start):
             skipped = start.batch if at == start.pool else 0
             for number in range(skipped, len(batches)):
                 is_last = number == len(batches) - 1
-                yield (
-                    Position(start.epoch, at + is_last, 0 if is_last else number + 1),
-                    batches[number],
-                )
+                after = Position(start.epoch, at + is_last, 0 if is_last else number + 1)
+                done = sum(rows[:at]) + rows[at] * (number + 1) / len(batches)
+                yield after, done / sum(rows), batches[number]
 
     def _pool(self, pieces: Sequence[Piece], epoch: int) -> list[Chunk]:
         """The batches of a pool, with all that a thread can find out in advance."""

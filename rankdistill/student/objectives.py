@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,8 @@ import torch
 from rankdistill.student.catalogue import LOSSES
 from rankdistill.student.chunk import Chunk
 from rankdistill.student.losses.options import BceLoss, BprLoss, LossOptions
-from rankdistill.student.views import VIEWS, Scored, View
+from rankdistill.student.losses.schedule import Moment, factor
+from rankdistill.student.views import VIEWS, Scored, View, as_cosines
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,51 @@ class Objectives:
         """The columns whose slots are looked at beside what is drawn."""
         return frozenset(view.slots for view in self.views if view.slots)
 
-    def losses(self, scored: Scored, chunk: Chunk) -> Iterator[tuple[str, torch.Tensor]]:
-        """(name, weighted loss) of every term."""
-        for name, terms in self.terms.items():
+    def for_kinds(self, kinds: Mapping[str, Any]) -> Objectives:
+        """With what the resolved options of the sample kinds decide filled in."""
+        return Objectives(
+            {name: [term.for_kinds(kinds) for term in terms] for name, terms in self.terms.items()}
+        )
+
+    @property
+    def of_scores(self) -> list[str]:
+        """The views that need the teacher's scores."""
+        names = {term.on for terms in self.terms.values() for term in terms}
+        return sorted(name for name in names if VIEWS[name].needs_score)
+
+    def losses(
+        self, scored: Scored, chunk: Chunk, moment: Moment
+    ) -> Iterator[tuple[str, torch.Tensor]]:
+        """(name, weighted loss) of every term that counts at that moment; the others are not
+        computed."""
+        cosines: Scored | None = None
+        for name, term in self.named():
+            weight = term.weight * factor(term.schedule, moment)
+            if not weight:
+                continue
+            loss = LOSSES[term.kind]
+            if loss.cosines and cosines is None:
+                cosines = as_cosines(scored, chunk)
+            sample = VIEWS[term.on].function(cosines if loss.cosines and cosines else scored, chunk)
+            needs = {need: sample.gives[need]() for need in loss.needs}
+            value = loss.function(
+                sample.scores,
+                sample.targets,
+                sample.weights,
+                sample.mask,
+                **needs,
+                **term.parameters(),
+            )
+            yield name, weight * value
+
+    def named(self) -> Iterator[tuple[str, Any]]:
+        """(OBJECTIVE.LOSS.VIEW, term) of every term; the same again gets a number."""
+        seen: Counter[str] = Counter()
+        for objective, terms in self.terms.items():
             for term in terms:
-                view = VIEWS[term.on].function(scored, chunk)
-                loss = LOSSES[term.kind].function(
-                    view.scores, view.targets, view.weights, view.mask, **term.parameters()
-                )
-                yield f"{name}.{term.kind}.{term.on}", term.weight * loss
+                name = f"{objective}.{term.kind}.{term.on}"
+                seen[name] += 1
+                yield name if seen[name] == 1 else f"{name}.{seen[name]}", term
 
 
 def default_terms(*, has_response: bool) -> dict[str, list[LossOptions]]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from rankdistill.errors import InputError, PlaceError
 from rankdistill.lists.batch import ORDER_COLUMNS, Lists
@@ -80,15 +81,19 @@ def read_piece(piece: Piece, columns: Sequence[str]) -> pa.RecordBatch:
     return batch
 
 
-def pieces_of(data_set: DataSet, build: Build, table: str, dts: Sequence[str]) -> list[Piece]:
-    """The row groups of a table, by dt and part. PlaceError E0204, E0206."""
+def pieces_of(
+    data_set: DataSet, build: Build, table: str, dts: Sequence[str], splits: Sequence[str] = ()
+) -> list[Piece]:
+    """The row groups of a table that may have rows of the splits (none: all), by dt and part.
+    PlaceError E0204, E0206."""
     pieces = []
     for part in (part for dt in dts for part in data_set.parts(table, build, dt)):
         file = str(data_set.root / table / part.path)
         with opened(file) as parquet:
             for group in range(parquet.num_row_groups):
-                num_rows = parquet.metadata.row_group(group).num_rows
-                pieces.append(Piece(file, group, num_rows, part.dt))
+                told = parquet.metadata.row_group(group)
+                if not splits or may_hold(told, "split", splits):
+                    pieces.append(Piece(file, group, told.num_rows, part.dt))
     return pieces
 
 
@@ -106,7 +111,7 @@ def lists_source(
     where a part is lost, InputError E0319 where days were built under different mappings.
     """
     days = sorted(dts) if dts is not None else sorted(build.days)
-    pieces = pieces_of(data_set, build, LISTS, days)
+    pieces = pieces_of(data_set, build, LISTS, days, splits)
     known = _log_of(build, days)
     order = known["teacher_order"]
     feedback = tuple(known["feedback"])
@@ -130,6 +135,15 @@ def lists_source(
         dict(known["response"]),
         known["score_kind"],
     )
+
+
+def may_hold(group: pq.RowGroupMetaData, column: str, values: Sequence[str]) -> bool:
+    """Whether a row group can have one of the values there, by the bounds in its footer."""
+    places = (group.column(at) for at in range(group.num_columns))
+    bounds = next(place.statistics for place in places if place.path_in_schema == column)
+    if bounds is None or not bounds.has_min_max:
+        return True
+    return any(bounds.min <= value <= bounds.max for value in values)
 
 
 def _log_of(build: Build, days: Sequence[str]) -> Mapping[str, Any]:

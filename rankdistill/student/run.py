@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from pydantic import ValidationError
 
 from rankdistill import __version__
 from rankdistill.errors import TrainingError
@@ -237,7 +238,15 @@ def load_student(folder: Path) -> tuple[Scorer, Fields, dict[str, Any]]:
             help="rankdistill train with the same config and --out goes on with it",
         )
     fields = load_fields(folder, facts)
-    options = TrainOptions.model_validate(facts["options"])
+    try:
+        options = TrainOptions.model_validate(facts["options"])
+    except ValidationError as fault:
+        raise TrainingError(
+            "E0503",
+            f"the run in {folder} is of another version of rankdistill",
+            found=f"made by {facts['rankdistill']}; {fault.errors()[0]['loc']} is not known here",
+            help="evaluate it with the version that made it, or train again",
+        ) from fault
     scorer = Scorer.new(options.model, fields, int(facts["seed"]), 0.0)
     scorer.load(checkpoints.load(folder / checkpoints.FOLDER, facts["student"]).tensors)
     return scorer, fields, facts

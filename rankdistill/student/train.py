@@ -23,6 +23,7 @@ from rankdistill.student.evaluation.collected import Collected
 from rankdistill.student.evaluation.judged import Judged
 from rankdistill.student.evaluation.measures import is_better
 from rankdistill.student.loader import Loader
+from rankdistill.student.losses.schedule import Moment
 from rankdistill.student.objectives import Objectives
 from rankdistill.student.options import TrainOptions
 from rankdistill.student.scoring import Scorer
@@ -85,8 +86,12 @@ class Trainer:
         return patience is not None and is_stale
 
     def step(self, chunk: Chunk) -> dict[str, float]:
-        """One update; the losses before it. TrainingError E0501 where one is not finite."""
-        losses = dict(self.objectives.losses(self.scorer.score(chunk), chunk))
+        """One update; the losses before it. TrainingError E0501 where one is not finite, E0502
+        where the schedules leave none."""
+        moment = self._moment()
+        losses = dict(self.objectives.losses(self.scorer.score(chunk), chunk, moment))
+        if not losses:
+            raise _nothing_on(moment)
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
             raise self._not_finite(chunk)
@@ -96,6 +101,11 @@ class Trainer:
         chosen = self._options.optimizer
         self.scorer.table.step(chosen.lr, chosen.l2)
         return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    def _moment(self) -> Moment:
+        """That of the step under way: of what a checkpoint keeps, and of the batch's place."""
+        share = (self.loader.position.epoch + self.loader.share) / self._options.epochs
+        return Moment(self.progress.step + 1, share)
 
     def _count(self, losses: dict[str, float]) -> None:
         done = self.progress
@@ -112,7 +122,8 @@ class Trainer:
                 "there is no request to train on",
                 help="split.train_until, or the days given, leave none in train",
             )
-        losses = {name: total / done.in_epoch for name, total in done.sums.items()}
+        names = [name for name, _ in self.objectives.named()]
+        losses = {name: done.sums.get(name, 0.0) / done.in_epoch for name in names}
         measure = self._options.validation.measure
         told = validate(self.scorer, self._validation(), measure)
         done.history.append(
@@ -172,6 +183,15 @@ class Trainer:
             found=f"the ids of the batch's {len(ids)} requests are in {place}",
             help="lower train.optimizer.lr, or look at the weights and scores of these requests",
         )
+
+
+def _nothing_on(moment: Moment) -> TrainingError:
+    return TrainingError(
+        "E0502",
+        f"no loss counts at step {moment.step}",
+        found=f"every weight or schedule gives 0 at {moment.share:.0%} of the training",
+        help="let a term of train.objectives begin before the others end",
+    )
 
 
 @torch.no_grad()

@@ -6,14 +6,17 @@ from them. Shapes: R requests, I distinct items, N slots, B rows of n scores eac
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from rankdistill.lists.batch import spans
 from rankdistill.student.chunk import Chunk
+from rankdistill.student.losses.loss import Rows
+from rankdistill.student.meeting import meet
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,19 @@ class Scored:
 
 @dataclass(frozen=True)
 class Sample:
-    """What a loss is given; see `losses.loss`."""
+    """What a loss is given; see `losses.loss`. gives: how to make what only some losses need."""
 
     scores: torch.Tensor
     targets: torch.Tensor
     weights: torch.Tensor
     mask: torch.Tensor
+    gives: Mapping[str, Callable[[], torch.Tensor]] = field(default_factory=dict)
+
+
+def as_cosines(scored: Scored, chunk: Chunk) -> Scored:
+    """The batch with vectors of length 1: its scores are cosines, whatever the student serves."""
+    users, items = functional.normalize(scored.users), functional.normalize(scored.items)
+    return replace(scored, users=users, items=items, slots=meet(users, items, chunk))
 
 
 def gathered(
@@ -53,7 +63,14 @@ def gathered(
         _floats(targets).to(device),
         _floats(weights).to(device),
         torch.from_numpy(held).to(device),
+        {"similarity": lambda: _to_the_first(scored, at)},
     )
+
+
+def _to_the_first(scored: Scored, at: torch.Tensor) -> torch.Tensor:
+    """Inner product of each entry's item with that of the row's first, [B, n]."""
+    vectors = scored.items[scored.slot_item[at]]
+    return (vectors * vectors[:, :1]).sum(-1)
 
 
 def _floats(values: np.ndarray) -> torch.Tensor:
@@ -82,6 +99,44 @@ def pairwise(scored: Scored, chunk: Chunk) -> Sample:
     return gathered(scored, slots, targets, drawn.values["weight"])
 
 
+def scores_pointwise(scored: Scored, chunk: Chunk) -> Sample:
+    """Candidates with a teacher score, targets its logits: [B, 1]."""
+    slots = np.flatnonzero(chunk.columns["has_score"])
+    return gathered(scored, slots[:, None], _logits(chunk, slots[:, None]), np.ones(len(slots)))
+
+
+def scores_pairwise(scored: Scored, chunk: Chunk) -> Sample:
+    """The pairs of the kernel with targets the teacher's logits, where both have one: [B, 2]."""
+    drawn = chunk.drawn["pairwise"]
+    slots = np.stack([drawn.slots["pos"], drawn.slots["neg"]], 1)
+    mask = chunk.columns["has_score"][slots]
+    return gathered(scored, slots, _logits(chunk, slots), drawn.values["weight"], mask)
+
+
+def scores(scored: Scored, chunk: Chunk) -> Sample:
+    """The candidates of a request that have a teacher score, targets its logits: [B, n]."""
+    kept = np.flatnonzero(chunk.columns["has_score"])
+    start = np.searchsorted(chunk.request[kept], np.arange(chunk.num_requests + 1))
+    rows = np.flatnonzero(np.diff(start))
+    slots, mask = padded(kept, start[rows], start[rows + 1])
+    return gathered(scored, slots, _logits(chunk, slots), np.ones(len(rows)), mask)
+
+
+def _logits(chunk: Chunk, slots: np.ndarray) -> np.ndarray:
+    logit: np.ndarray = chunk.columns["logit"]
+    return logit[slots]
+
+
+def listwise(scored: Scored, chunk: Chunk) -> Sample:
+    """The graded lists of the kernel, in the teacher's order, targets the grades: [B, n]."""
+    drawn = chunk.drawn["listwise"]
+    rows = np.flatnonzero(np.diff(drawn.start))
+    begin, end = drawn.start[rows], drawn.start[rows + 1]
+    slots, mask = padded(drawn.slots["item"], begin, end)
+    grades, _ = padded(drawn.values["grade"], begin, end)
+    return gathered(scored, slots, grades, drawn.values["weight"][begin], mask)
+
+
 def contrast(scored: Scored, chunk: Chunk) -> Sample:
     """A positive, then the negatives that were drawn for it or for its request: [B, 1 + n]."""
     drawn, request = chunk.drawn["negatives"], np.arange(chunk.num_requests)
@@ -104,9 +159,10 @@ def contrast(scored: Scored, chunk: Chunk) -> Sample:
 
 
 def padded(values: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """values[begin : end] of each of B rows as [B, n] with zeros behind, and where they are."""
+    """values[begin : end] of each of B rows as [B, n] with zeros behind, and where they are;
+    n at least 1."""
     lengths = end - begin
-    place = np.arange(int(lengths.max(initial=0)))
+    place = np.arange(int(lengths.max(initial=1)))
     mask = place < lengths[:, None]
     found = np.zeros(mask.shape, dtype=values.dtype)
     found[mask] = values[spans(begin, lengths)]
@@ -115,17 +171,24 @@ def padded(values: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.n
 
 @dataclass(frozen=True)
 class View:
-    """function: (scored batch, chunk) -> what the loss is given. kind: the sample kind that has
-    to be drawn for it; slots: the column of slots that it looks at beside what is drawn."""
+    """function: (scored batch, chunk) -> what the loss is given. rows: of which kind; kind: the
+    sample kind that has to be drawn for it; slots: the column of slots that it looks at beside
+    what is drawn; needs_score: whether it is of the teacher's scores."""
 
     function: Callable[[Scored, Chunk], Sample]
+    rows: Rows
     kind: str | None = None
     slots: str | None = None
+    needs_score: bool = False
 
 
 VIEWS: dict[str, View] = {
-    "feedback": View(feedback, slots="exposed"),
-    "pointwise": View(pointwise, "pointwise"),
-    "pairwise": View(pairwise, "pairwise"),
-    "negatives": View(contrast, "negatives"),
+    "feedback": View(feedback, "points", slots="exposed"),
+    "pointwise": View(pointwise, "points", "pointwise"),
+    "scores_pointwise": View(scores_pointwise, "points", slots="has_score", needs_score=True),
+    "pairwise": View(pairwise, "pairs", "pairwise"),
+    "scores_pairwise": View(scores_pairwise, "pairs", "pairwise", needs_score=True),
+    "listwise": View(listwise, "lists", "listwise"),
+    "scores": View(scores, "lists", slots="has_score", needs_score=True),
+    "negatives": View(contrast, "contrast", "negatives"),
 }

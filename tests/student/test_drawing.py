@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ from rankdistill.settings import read_settings
 from rankdistill.store.dataset import DataSet
 from rankdistill.student.fields.encode import fit_fields
 from rankdistill.student.fields.options import FieldsOptions
+from rankdistill.student.losses.schedule import Moment
 from rankdistill.student.objectives import Objectives
 from rankdistill.student.reading import lists_source
 from rankdistill.student.run import Plan
@@ -22,9 +24,11 @@ from rankdistill.student.scoring import Scorer
 from rankdistill.training import resolved_kinds
 from tests.student.kit import built
 
-ALL = """{main: [{kind: bce}, {kind: bce, on: pointwise}, {kind: bpr}, {kind: softmax}]}"""
+ALL = """{main: [{kind: bce}, {kind: bce, on: pointwise}, {kind: bpr}, {kind: softmax},
+    {kind: list_net}, {kind: list_kd}]}"""
 SAMPLES = [
     "samples.pointwise={top_k: 3, negatives: {kind: ratio, ratio: 2}}",
+    "samples.listwise={max_length: 6, tail: {num: 3}}",
     "samples.negatives={num: 6, top_k: 3, mix: {uniform: 0.5, tail: 0.5}}",
     "catalogue={window: 1d, own_day: true}",
     f"train.objectives={ALL}",
@@ -70,7 +74,33 @@ def test_the_tables_hold_what_is_drawn_afresh_in_the_first_epoch(plan):
     pieces = fresh.source.pieces
     one, other = (rows_of(each(pieces, 0), each.fields) for each in (fresh, stored))
     assert one == other
-    assert {row[0] for row in one} == {"pointwise", "pairwise", "negatives", "positives"}
+    assert {row[0] for row in one} == {
+        "pointwise",
+        "pairwise",
+        "listwise",
+        "negatives",
+        "positives",
+    }
+
+
+def test_graded_lists_of_the_table_stand_in_the_teacher_s_order_too(plan):
+    fresh, stored = drawing(plan), drawing(plan, samples="stored")
+    one, other = (each(fresh.source.pieces, 0) for each in (fresh, stored))
+    for chunk in (one, other):
+        drawn = chunk.drawn["listwise"]
+        for first, last in pairwise(drawn.start.tolist()):
+            ranks = chunk.columns["teacher_rank"][drawn.slots["item"][first:last]]
+            assert (np.diff(np.where(ranks > 0, ranks, 99)) >= 0).all() and len(ranks) > 6
+    names = ["grade", "weight"]
+    found = [[chunk.drawn["listwise"].values[n].tolist() for n in names] for chunk in (one, other)]
+    assert found[0] == found[1]
+
+
+def test_row_groups_of_other_splits_are_not_read(plan):
+    train, valid, both = (plan.source(*splits) for splits in (["train"], ["valid"], []))
+    assert {piece.dt for piece in train.pieces} == {"2026-11-01"}
+    assert {piece.dt for piece in valid.pieces} == {"2026-11-02"}
+    assert sorted([*train.pieces, *valid.pieces], key=str) == sorted(both.pieces, key=str)
 
 
 def test_negatives_are_those_of_the_table(plan):
@@ -94,11 +124,14 @@ def test_slots_that_nobody_looks_at_are_left_out_and_change_no_loss(plan):
     chunks = [each(pieces, 1) for each in (lean, full)]
     assert chunks[0].num_slots < chunks[1].num_slots
     told = [
-        {n: float(loss.detach()) for n, loss in plan.objectives.losses(scorer.score(chunk), chunk)}
+        {
+            n: float(loss.detach())
+            for n, loss in plan.objectives.losses(scorer.score(chunk), chunk, Moment(1, 0.1))
+        }
         for chunk in chunks
     ]
     assert told[0] == pytest.approx(told[1], rel=1e-6)
-    assert len(told[0]) == 4 and all(loss > 0 for loss in told[0].values())
+    assert len(told[0]) == 6 and all(loss > 0 for loss in told[0].values())
 
 
 def test_a_batch_is_the_same_as_the_part_of_its_pool(plan):

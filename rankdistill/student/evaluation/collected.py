@@ -16,10 +16,11 @@ from rankdistill.student.evaluation.measures import AUC, terms
 
 
 def value(sums: np.ndarray) -> np.ndarray:
-    """The measure of the sums of its columns [..., c]: top / bottom, or a / (p n) of three;
+    """The measure of the sums of its columns [..., c]: top / bottom, or a / p + b / n of four;
     NaN where nothing counts."""
-    bottom = sums[..., 1] if sums.shape[-1] == 2 else sums[..., 1] * sums[..., 2]
-    return np.divide(sums[..., 0], bottom, out=np.full(bottom.shape, np.nan), where=bottom > 0)
+    tops, bottoms = sums[..., 0::2], sums[..., 1::2]
+    ratios = np.divide(tops, bottoms, out=np.full(tops.shape, np.nan), where=bottoms > 0)
+    return ratios.sum(axis=-1)
 
 
 class Collected:

@@ -72,23 +72,23 @@ def probability(logit: np.ndarray) -> np.ndarray:
 def auc_terms(
     request: np.ndarray, score: np.ndarray, label: np.ndarray, num_requests: int
 ) -> np.ndarray:
-    """The AUC over all candidates as columns of requests, float64 [R, 3]: its sums (a, p, n)
-    give a / (p n); ties one half.
+    """The AUC over all candidates as columns of requests, float64 [R, 4]: their sums (a, p, b, n)
+    give a / p + b / n; ties one half.
 
-    U, the pairs won, is of second degree in the weights of requests; a is its first-order form
-    where these add up to R (the structural components of Obuchowski 1997), exact where every
-    request weighs 1.
+    It is the mean of what the positives win against all negatives, and of what the negatives
+    lose to all positives, less the AUC: of all requests exactly, and of requests with weights
+    to the first order (its structural components: Sen 1960, DeLong et al. 1988).
     """
     values, group = np.unique(score, return_inverse=True)
     positive = np.bincount(group, label, len(values))
     negative = np.bincount(group, ~label, len(values))
-    below = np.cumsum(negative) - negative / 2
-    above = positive.sum() - np.cumsum(positive) + positive / 2
-    won = np.where(label, below[group], above[group])
-    columns = [np.bincount(request, x, num_requests) for x in (won, label, ~label)]
-    found = np.stack(columns, axis=1, dtype=np.float64)
-    found[:, 0] -= (positive * below).sum() / max(num_requests, 1)
-    return found
+    below = (np.cumsum(negative) - negative / 2) / max(negative.sum(), 1)
+    above = (positive.sum() - np.cumsum(positive) + positive / 2) / max(positive.sum(), 1)
+    auc = (positive * below).sum() / max(positive.sum(), 1)
+    won = np.where(label, below[group] - auc / 2, 0.0)
+    lost = np.where(label, 0.0, above[group] - auc / 2)
+    columns = [np.bincount(request, x, num_requests) for x in (won, label, lost, ~label)]
+    return np.stack(columns, axis=1, dtype=np.float64)
 
 
 def _responded(judged: Judged) -> np.ndarray:

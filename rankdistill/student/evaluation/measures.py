@@ -127,13 +127,19 @@ def terms(judged: Judged, name: str) -> Ratio:
     """(top, bottom) of each request, float64 [R]: the value of some requests is the sum of the
     tops over that of the bottoms."""
     measure, numbers = parsed(name)
-    top, bottom = measure.function(judged, *numbers)
+    top, bottom = (side.astype(np.float64) for side in measure.function(judged, *numbers))
     if measure.by == "slot":
         top, bottom = segment_sum(top, judged.offsets), segment_sum(bottom, judged.offsets)
-    top, bottom = top.astype(np.float64), bottom.astype(np.float64)
     if measure.how == "ratio":
         return top, bottom
     return settled(judged, measure, top, bottom)
+
+
+def slot_terms(judged: Judged, name: str) -> Ratio:
+    """(top, bottom) of each candidate, [N], of a measure that adds up over candidates."""
+    measure, numbers = parsed(name)
+    assert measure.by == "slot", name
+    return measure.function(judged, *numbers)
 
 
 def settled(judged: Judged, measure: Measure, top: np.ndarray, bottom: np.ndarray) -> Ratio:

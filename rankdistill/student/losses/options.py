@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
 from rankdistill.config import Options
+from rankdistill.student.losses.schedule import ConstantSchedule, Schedule
+
+Temperature = Annotated[float, Field(gt=0)]
 
 
 class LossOptions(Options):
-    """One term of an objective. on: the view of a batch that it looks at; weight: of the term.
-    Further fields are the parameters of the loss function."""
+    """One term of an objective. on: the view of a batch that it looks at; weight: of the term;
+    schedule: by which the weight changes while training. Further fields are the parameters of
+    the loss function; docs/losses.md has the formulas."""
 
     kind: str
     on: str
     weight: float = Field(1.0, ge=0)
+    schedule: Schedule = ConstantSchedule()
 
     def parameters(self) -> dict[str, Any]:
         """What the loss function is given beside scores, targets, weights and mask."""
-        return self.model_dump(exclude={"kind", "on", "weight"})
+        return self.model_dump(exclude=set(LossOptions.model_fields))
+
+    def for_kinds(self, kinds: Mapping[str, Any]) -> Self:
+        """With what the options of the sample kinds decide filled in."""
+        return self
+
+
+class GainOptions(LossOptions):
+    """gain of a grade: exponential 2^g - 1, linear g; None: that of samples.listwise."""
+
+    gain: Literal["exponential", "linear"] | None = None
+
+    def for_kinds(self, kinds: Mapping[str, Any]) -> Self:
+        return self.model_copy(update={"gain": self.gain or kinds["listwise"].resolved_gain})
+
+    def parameters(self) -> dict[str, Any]:
+        assert self.gain is not None, self
+        return super().parameters()
 
 
 class BceLoss(LossOptions):
@@ -30,6 +53,29 @@ class BceLoss(LossOptions):
     on: Literal["feedback", "pointwise"] = "feedback"
 
 
+class LogitMseLoss(LossOptions):
+    """Squared difference of the student's and the teacher's logit."""
+
+    kind: Literal["logit_mse"] = "logit_mse"
+    on: Literal["scores_pointwise"] = "scores_pointwise"
+
+
+class BinaryKdLoss(LossOptions):
+    """T^2 times the divergence of sigmoid(student / T) from sigmoid(teacher / T)."""
+
+    kind: Literal["binary_kd"] = "binary_kd"
+    on: Literal["scores_pointwise"] = "scores_pointwise"
+    temperature: Temperature = 2.0
+
+
+class CosineLoss(LossOptions):
+    """Cosines of positives toward +1, of negatives down to `margin`."""
+
+    kind: Literal["cosine"] = "cosine"
+    on: Literal["feedback", "pointwise"] = "pointwise"
+    margin: float = Field(-1.0, ge=-1, le=1)
+
+
 class BprLoss(LossOptions):
     """-log sigmoid(s_pos - s_neg)."""
 
@@ -37,11 +83,155 @@ class BprLoss(LossOptions):
     on: Literal["pairwise"] = "pairwise"
 
 
+class TripletHingeLoss(LossOptions):
+    """max(0, margin - (s_pos - s_neg)). The default margin is one for cosines."""
+
+    kind: Literal["triplet_hinge"] = "triplet_hinge"
+    on: Literal["pairwise"] = "pairwise"
+    margin: float = Field(0.1, ge=0)
+
+
+class TripletLogisticLoss(LossOptions):
+    """log(1 + exp(-gamma (s_pos - s_neg))). The default gamma is one for cosines."""
+
+    kind: Literal["triplet_logistic"] = "triplet_logistic"
+    on: Literal["pairwise"] = "pairwise"
+    gamma: float = Field(10.0, gt=0)
+
+
+class MarginMseLoss(LossOptions):
+    """Squared difference of the student's and the teacher's margin. calibration: by what the
+    teacher's scores are divided: none; zscore: their deviation in the batch; affine: their
+    range in the batch."""
+
+    kind: Literal["margin_mse"] = "margin_mse"
+    on: Literal["scores_pairwise"] = "scores_pairwise"
+    calibration: Literal["none", "zscore", "affine"] = "none"
+
+
+class ListKdLoss(LossOptions):
+    """T^2 times the divergence of softmax(student / T) from softmax(teacher / T)."""
+
+    kind: Literal["list_kd"] = "list_kd"
+    on: Literal["scores"] = "scores"
+    temperature: Temperature = 2.0
+
+
+class ListNetLoss(LossOptions):
+    """Cross-entropy of softmax(student) to softmax(targets)."""
+
+    kind: Literal["list_net"] = "list_net"
+    on: Literal["listwise", "scores"] = "listwise"
+
+
+class ListMleLoss(LossOptions):
+    """Likelihood of the targets' order (Plackett-Luce)."""
+
+    kind: Literal["list_mle"] = "list_mle"
+    on: Literal["listwise", "scores"] = "listwise"
+
+
+class PListMleLoss(LossOptions):
+    """list_mle, places weighted: 1 / log2(1 + k), or (2^(n-k) - 1) / 2^(n-1)."""
+
+    kind: Literal["p_list_mle"] = "p_list_mle"
+    on: Literal["listwise", "scores"] = "listwise"
+    place_weight: Literal["log", "exponential"] = "log"
+
+
+class RrdLoss(LossOptions):
+    """Relaxed ranking distillation: the candidates with a grade in their order, before all
+    those of grade 0."""
+
+    kind: Literal["rrd"] = "rrd"
+    on: Literal["listwise"] = "listwise"
+
+
+class LambdaLoss(GainOptions):
+    """Pairs of a list, weighted by what their order is worth to NDCG. mu: of ndcg2pp alone."""
+
+    kind: Literal["lambda_loss"] = "lambda_loss"
+    on: Literal["listwise"] = "listwise"
+    scheme: Literal["ndcg1", "ndcg2", "ndcg2pp", "lambdarank"] = "lambdarank"
+    sigma: float = Field(1.0, gt=0)
+    mu: float = Field(10.0, ge=0)
+
+
+class ApproxNdcgLoss(GainOptions):
+    """NDCG with ranks estimated by sigmoids of score differences / temperature."""
+
+    kind: Literal["approx_ndcg"] = "approx_ndcg"
+    on: Literal["listwise"] = "listwise"
+    temperature: Temperature = 0.1
+
+
+class NeuralNdcgLoss(GainOptions):
+    """NDCG of a relaxed sort (NeuralSort). sinkhorn: rounds of scaling at most; 0 = PiRank."""
+
+    kind: Literal["neural_ndcg"] = "neural_ndcg"
+    on: Literal["listwise"] = "listwise"
+    temperature: Temperature = 1.0
+    sinkhorn: int = Field(50, ge=0, le=1000)
+
+
 class SoftmaxLoss(LossOptions):
-    """-log softmax of the positive among itself and its negatives."""
+    """Softmax over a positive and its negatives."""
 
     kind: Literal["softmax"] = "softmax"
     on: Literal["negatives"] = "negatives"
+    temperature: Temperature = 1.0
 
 
-Term = Annotated[BceLoss | BprLoss | SoftmaxLoss, Field(discriminator="kind")]
+class SampledSoftmaxLoss(LossOptions):
+    """softmax with scores less beta times the log of how likely an item is drawn."""
+
+    kind: Literal["sampled_softmax"] = "sampled_softmax"
+    on: Literal["in_batch"] = "in_batch"
+    temperature: Temperature = 1.0
+    beta: float = Field(1.0, ge=0)
+
+
+class AdaptiveMarginLoss(LossOptions):
+    """Hinge of cosines; the margin shrinks by alpha as the negative gets like the positive,
+    down to `margin`. symmetric: weight of the term with the positive as anchor."""
+
+    kind: Literal["adaptive_margin"] = "adaptive_margin"
+    on: Literal["negatives"] = "negatives"
+    alpha: float = Field(0.5, ge=0)
+    margin: float = Field(0.01, ge=0)
+    symmetric: float = Field(0.05, ge=0)
+
+
+class AdaptiveSoftmaxLoss(LossOptions):
+    """Softmax of cosines; the temperature falls by alpha as the negative gets like the
+    positive, down to `temperature`. symmetric: as in adaptive_margin."""
+
+    kind: Literal["adaptive_softmax"] = "adaptive_softmax"
+    on: Literal["negatives"] = "negatives"
+    temperature: Temperature = 1 / 30
+    alpha: float = Field(1 / 30, ge=0)
+    symmetric: float = Field(0.05, ge=0)
+
+
+Term = Annotated[
+    BceLoss
+    | LogitMseLoss
+    | BinaryKdLoss
+    | CosineLoss
+    | BprLoss
+    | TripletHingeLoss
+    | TripletLogisticLoss
+    | MarginMseLoss
+    | ListKdLoss
+    | ListNetLoss
+    | ListMleLoss
+    | PListMleLoss
+    | RrdLoss
+    | LambdaLoss
+    | ApproxNdcgLoss
+    | NeuralNdcgLoss
+    | SoftmaxLoss
+    | AdaptiveMarginLoss
+    | AdaptiveSoftmaxLoss,
+    Field(discriminator="kind"),
+]

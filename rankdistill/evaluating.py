@@ -1,0 +1,182 @@
+"""The verb `evaluate`: from a run's folder and a data set to what the student is worth.
+
+Between `settings` and the room `student`, as `training` is.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rankdistill import __version__
+from rankdistill.config import load
+from rankdistill.document import apply_overrides, read_document
+from rankdistill.errors import ConfigError, TrainingError
+from rankdistill.quality.text_table import text_table
+from rankdistill.reporting import made_folder, write
+from rankdistill.settings import read_settings
+from rankdistill.store.builds import Build
+from rankdistill.store.dataset import DataSet
+from rankdistill.student.evaluation.options import EvaluateOptions
+from rankdistill.training import need_torch
+from rankdistill.verbs import Run
+
+VERSION = 1
+JSON_FILE, PAGE_FILE = "evaluation.json", "evaluation.html"
+SPLITS = ("test", "valid")
+USUAL_SEGMENTS = ("scene", "bucket")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """As the command line has it. split: None = test where it has requests, else valid."""
+
+    run: str
+    config: str | None
+    data: str | None
+    build: int | None
+    dts: tuple[str, ...]
+    split: str | None
+    against: str | None
+    recall: str | None
+    out: str | None
+    overrides: tuple[str, ...]
+
+
+def evaluate(run: Run, asked: Asked) -> None:
+    need_torch()
+    from rankdistill.student.evaluation import evaluate as evaluation
+    from rankdistill.student.evaluation.contestant import Contestant
+    from rankdistill.student.evaluation.frozen import told_time
+    from rankdistill.student.evaluation.page import page
+
+    options, data = chosen(asked)
+    student = Contestant.load(Path(asked.run))
+    others = [Contestant.load(Path(f)) if f else None for f in (asked.against, asked.recall)]
+    found = DataSet.open(data or student.facts["data_set"])
+    build = _build(asked, found, student.facts if data is None else None)
+    plan, split, held, notes = _plan(asked, options, found, build, [student, *others])
+    document = {
+        "schema_version": VERSION,
+        "rankdistill": __version__,
+        **_facts(asked, found, build, plan),
+        "split": split,
+        "first": None if held.first is None else told_time(held.first),
+        "last": None if held.last is None else told_time(held.last),
+        "notes": notes,
+        **evaluation.evaluate(plan, run.notify),
+    }
+    for note in notes:
+        run.say(f"warning: {note}")
+    folder = made_folder(asked.out or asked.run)
+    write(folder / JSON_FILE, json.dumps(document, indent=1, allow_nan=False) + "\n")
+    write(folder / PAGE_FILE, page(document))
+    run.facts["evaluation"] = {"files": [str(folder / name) for name in (JSON_FILE, PAGE_FILE)]}
+    run.show(_text(document, folder), document)
+
+
+def chosen(asked: Asked) -> tuple[EvaluateOptions, str | None]:
+    """(what to measure, the data set's folder; None: the run's own)."""
+    if asked.config is not None:
+        settings = read_settings(asked.config, list(asked.overrides))
+        return settings.evaluate, asked.data or settings.output
+    own = [override.removeprefix("evaluate.") for override in asked.overrides]
+    for before, after in zip(asked.overrides, own, strict=True):
+        if before == after:
+            raise ConfigError("E0108", "without --config only evaluate.* can be set", found=before)
+    return load(EvaluateOptions, apply_overrides(read_document("{}", "--set"), own)), asked.data
+
+
+def _build(asked: Asked, found: DataSet, trained: Any) -> Build:
+    if asked.build is not None:
+        return found.build(asked.build)
+    return found.newest() if trained is None else found.build(trained["build"])
+
+
+def _plan(
+    asked: Asked, options: EvaluateOptions, found: DataSet, build: Build, students: list[Any]
+) -> tuple[Any, str, Any, list[str]]:
+    """(the plan, the split, its span, what is to be told). students: run, other, recall."""
+    from rankdistill.student.evaluation import evaluate as evaluation
+    from rankdistill.student.evaluation import frozen
+    from rankdistill.student.reading import lists_source
+
+    there = found.schema("lists").names
+    segments = options.segments.columns
+    if segments is None:
+        segments = tuple(name for name in USUAL_SEGMENTS if name in there)
+    known = [each for each in students if each is not None]
+    columns = [*_columns(options, there), *segments, *(c for each in known for c in each.columns)]
+    days = asked.dts or None
+    sources = {
+        split: lists_source(found, build, dts=days, splits=[split], columns=columns)
+        for split in ([asked.split] if asked.split is not None else SPLITS)
+    }
+    split, held = _first_with_requests({name: frozen.span(s) for name, s in sources.items()}, found)
+    notes = [frozen.refuse_learned(held, split, each) for each in known]
+    if split == "valid":
+        notes.append("valid chose the checkpoint, which flatters the student a little; see --split")
+    history = lists_source(found, build, splits=frozen.TRAINED_ON, columns=columns)
+    student, against, recall = students
+    plan = evaluation.Plan(
+        sources[split], history, student, options, build.seed, segments, against, recall
+    )
+    return plan, split, held, [note for note in notes if note is not None]
+
+
+def _first_with_requests(spans: dict[str, Any], found: DataSet) -> tuple[str, Any]:
+    for split, span in spans.items():
+        if span.num:
+            return split, span
+    raise TrainingError(
+        "E0502",
+        f"{found.root} has no request in {' or '.join(spans)}",
+        help="set split.train_until and split.valid_until, build, and train again; or --dt",
+    )
+
+
+def _columns(options: EvaluateOptions, there: list[str]) -> list[str]:
+    """The columns that measures, segments and policies look at."""
+    channel = ["recall_channel"] if options.own_channel is not None else []
+    return ["position", *channel, *_inner(options, there)]
+
+
+def _inner(options: EvaluateOptions, there: list[str]) -> list[str]:
+    """The columns that tiers are sorted by inside."""
+    if options.policies is None:
+        return ["prerank_score"] if "prerank_score" in there else []
+    return [policy.inner for policy in options.policies if policy.kind == "tiers"]
+
+
+def _facts(asked: Asked, found: DataSet, build: Build, plan: Any) -> dict[str, Any]:
+    """What was evaluated on what."""
+    students = [
+        {
+            "run": str(each.folder),
+            "hash": each.facts["run"],
+            "student": each.facts["student"],
+            "model": each.facts["options"]["model"],
+            "objectives": each.facts["objectives"],
+        }
+        for each in plan.students
+    ]
+    return {
+        "students": students,
+        "recall": asked.recall,
+        "data_set": str(found.root),
+        "build": build.number,
+        "days": sorted(asked.dts or build.days),
+        "options": plan.options.model_dump(mode="json"),
+    }
+
+
+def _text(document: dict[str, Any], folder: Path) -> str:
+    from rankdistill.student.evaluation.words import measure_rows
+
+    head = (
+        f"{document['num_requests']:,} requests of {document['split']}, build "
+        f"{document['build']} of {document['data_set']}"
+    )
+    return f"{head}\n\n{text_table(measure_rows(document))}\n\n{folder / PAGE_FILE}"

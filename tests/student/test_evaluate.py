@@ -1,0 +1,179 @@
+"""`evaluate`: a trained student on later requests, from the run's folder to the page."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from typer.testing import CliRunner
+
+from rankdistill import cli
+from rankdistill.errors import ConfigError, TrainingError
+from rankdistill.evaluating import Asked, evaluate
+from rankdistill.student.evaluation.page import page
+from rankdistill.training import train
+from rankdistill.verbs import Run
+from tests.quality.page_kit import PAYLOADS, Dom, harmful
+from tests.student.kit import built
+
+FEW = ("evaluate.bootstrap.replicates=100",)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A build, and two students of it: `feedback` learns from clicks alone."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    _, chosen = built(folder)
+    train(Run("train"), chosen, str(folder / "run"), None, None)
+    fed = chosen.train.model_copy(
+        update={"objectives": chosen.train.model_validate(FEEDBACK).objectives}
+    )
+    own = chosen.model_copy(update={"train": fed})
+    train(Run("train"), own, str(folder / "feedback"), None, None)
+    return folder
+
+
+FEEDBACK = {"objectives": {"main": [{"kind": "bce", "on": "feedback"}]}}
+
+
+def asked(place: Path, **changes) -> Asked:
+    found = {
+        **{"run": str(place / "run"), "config": None, "data": None, "build": None, "dts": ()},
+        **{"split": None, "against": None, "recall": None, "out": str(place / "out")},
+        "overrides": FEW,
+        **changes,
+    }
+    return Asked(**found)
+
+
+def evaluated(place: Path, **changes) -> dict:
+    evaluate(Run("evaluate"), asked(place, **changes))
+    return json.loads((place / "out" / "evaluation.json").read_text())
+
+
+def value(document: dict, name: str) -> float:
+    return next(f["value"] for f in document["measures"] if f["measure"] == name)
+
+
+def test_a_student_is_measured_on_the_later_split(place):
+    found = evaluated(place)
+    assert (found["split"], found["num_requests"]) == ("valid", 100)
+    assert found["first"].startswith("2026-11-02")
+    names = {figure["measure"] for figure in found["measures"]}
+    assert {"opa", "ndcg@10", "auc", "catalogue_recall@10", "survival@50"} <= names
+    segments = {figure["segment"] for figure in found["segments"]}
+    assert segments >= {"length", "user_activity", "scene", "item_popularity", "position"}
+    assert any("chose the checkpoint" in note for note in found["notes"])
+    for figure in found["measures"]:
+        assert figure["low"] <= figure["value"] <= figure["high"]
+
+
+def test_its_opa_is_what_validation_said_when_it_was_chosen(place):
+    epochs = (place / "run" / "metrics.jsonl").read_text().splitlines()
+    best = max(json.loads(epoch)["validation"]["opa"] for epoch in epochs)
+    assert value(evaluated(place), "opa") == pytest.approx(best, abs=1e-8)
+
+
+def test_the_segments_of_a_kind_hold_each_request_once(place):
+    found = evaluated(place)
+    for name in ("scene", "length", "user_activity"):
+        held = [f for f in found["segments"] if (f["segment"], f["measure"]) == (name, "opa")]
+        assert sum(f["n"] for f in held) == found["num_requests"]
+        whole = sum(f["n"] * f["value"] for f in held) / found["num_requests"]
+        assert whole == pytest.approx(value(found, "opa"), abs=1e-6)
+
+
+def test_twice_the_same_bytes(place):
+    evaluated(place)
+    files = [place / "out" / name for name in ("evaluation.json", "evaluation.html")]
+    before = [file.read_bytes() for file in files]
+    evaluated(place)
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_a_student_is_not_told_apart_from_itself(place):
+    found = evaluated(place, against=str(place / "run"))
+    for block in ("measures", "segments", "policies"):
+        for figure in found[block]:
+            assert figure["difference"]["verdict"] == "not told apart"
+            assert figure["difference"]["value"] in (0, None)
+
+
+def test_one_that_learned_the_teacher_s_order_orders_better_than_one_of_clicks(place):
+    found = evaluated(place, against=str(place / "feedback"))
+    opa = next(f for f in found["measures"] if f["measure"] == "opa")
+    assert opa["difference"]["verdict"] == "better"
+    assert opa["difference"]["value"] == pytest.approx(opa["value"] - opa["against"]["value"])
+
+
+def test_a_recall_student_passes_its_top_to_this_one(place):
+    few = (*FEW, "evaluate.recall_m=20", "evaluate.m=[5]")  # 20 candidates each: all pass
+    found = evaluated(place, recall=str(place / "feedback"), overrides=few)
+    assert value(found, "joint_recall@20@5@10") == value(found, "recall@5@10")
+
+
+def test_what_was_learned_from_is_no_test(place, monkeypatch):
+    from rankdistill.student.evaluation import frozen
+
+    monkeypatch.setattr(frozen, "TRAINED_ON", ("train", "valid"))
+    with pytest.raises(TrainingError, match="E0502") as caught:
+        evaluated(place)
+    assert "trained until 2026-11-02" in caught.value.found
+
+
+def test_without_a_config_only_its_own_block_is_set(place):
+    with pytest.raises(ConfigError, match="E0108"):
+        evaluated(place, overrides=("train.epochs=2",))
+
+
+def test_training_is_no_split_to_evaluate_on():
+    done = CliRunner().invoke(cli.app, ["evaluate", "--run", "run", "--split", "train"])
+    assert done.exit_code == 2
+
+
+def test_a_split_without_requests_is_refused(place):
+    with pytest.raises(TrainingError, match="no request in test"):
+        evaluated(place, split="test")
+
+
+def test_a_run_with_options_of_another_version_is_told_as_such(place, tmp_path):
+    shutil.copytree(place / "run", tmp_path / "run")
+    file = tmp_path / "run" / "run.json"
+    file.write_text(file.read_text().replace('"epochs"', '"rounds"', 1))
+    with pytest.raises(TrainingError, match="another version"):
+        evaluated(place, run=str(tmp_path / "run"))
+
+
+def test_a_lost_training_set_is_told(place, tmp_path):
+    shutil.copytree(place / "run", tmp_path / "run")
+    file = tmp_path / "run" / "run.json"
+    file.write_text(file.read_text().replace('"data_set": "', '"data_set": "/nowhere'))
+    found = evaluated(place, run=str(tmp_path / "run"), data=str(place / "feed"))
+    assert any("cannot be told" in note for note in found["notes"])
+
+
+def test_the_page_is_one_file_that_loads_nothing(place):
+    evaluated(place, against=str(place / "feedback"))
+    text = (place / "out" / "evaluation.html").read_text()
+    dom = Dom(text)
+    assert harmful(dom) == []
+    assert "default-src 'none'" in text
+    assert dom.count("svg") >= 8
+    assert dom.count("table") == dom.count("svg")
+    assert "matplotlib" not in text
+    assert "2026-11-02" in text
+
+
+def test_names_from_a_log_stay_text_on_the_page(place):
+    found = evaluated(place)
+    for at, payload in enumerate(PAYLOADS):
+        one = {**found["segments"][0], "label": payload, "segment": payload}
+        found["segments"].append(one)
+        found["notes"].append(payload)
+        found["students"][0]["run"] = payload if at % 2 else "run"
+    assert harmful(Dom(page(found))) == []
