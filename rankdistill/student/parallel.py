@@ -36,9 +36,7 @@ class Group:
             distributed.all_reduce(tensor)
             tensor /= self.size
 
-    def rows(
-        self, codes: torch.Tensor, grads: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def rows(self, codes: torch.Tensor, grads: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Those of all processes, in the order of their ranks; gradients of the mean loss.
 
         codes: int64 [K]; grads: float32 [K, D]; K may differ.
