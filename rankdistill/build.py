@@ -23,7 +23,7 @@ from rankdistill.derive import HIDDEN, Windows, derive, listed_rows
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.engines.query import Engine
 from rankdistill.errors import UserError, UserErrors
-from rankdistill.feature_tables import judge_tables, stage, table_facts
+from rankdistill.feature_tables import joined, judge_tables, stage, table_facts
 from rankdistill.features import join
 from rankdistill.judge import (
     advice,
@@ -143,7 +143,7 @@ def _publish(
     num_rows = engine.count(prepared.query)
     notify("started", rows=num_rows[0], build_id=staging.build_id)
     root, build_id = str(staging.root), staging.build_id
-    joins, features, feature_counts = stage(prepared.features, engine, root, build_id)
+    joins, features, feature_counts = stage(joined(prepared.features), engine, root, build_id)
     facts = facts_for_measures(prepared)
     recipe = prepared.recipe(root, build_id, repeated, joins, facts)
     rows = engine.run(

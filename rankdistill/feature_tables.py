@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -24,7 +24,6 @@ from rankdistill.lists.batch import Lists
 from rankdistill.lists.group import Grouped
 from rankdistill.log.files import LogFile, Opened, fingerprint
 from rankdistill.log.lookup import key_of
-from rankdistill.log.mapping import Mapping as LogMapping
 from rankdistill.own_tables import Target, part_rows
 from rankdistill.store.parts import Part
 
@@ -45,10 +44,10 @@ def open_tables(
     tables: Sequence[EntityFeatures | ContextFeatures],
     engine: Engine,
     lists: Lists,
-    mapping: LogMapping,
+    known: frozenset[str],
 ) -> tuple[OpenedTable, ...]:
-    """The configured tables, bound. Raises UserErrors: everything wrong with any of them."""
-    known = frozenset(field.name for field in mapping.request)
+    """The configured tables, bound to a log with these request columns (known). Raises
+    UserErrors: everything wrong with any of them."""
     found: list[OpenedTable] = []
     faults: list[UserError] = []
     for i, (options, name) in enumerate(zip(tables, names_of(tables), strict=True)):
@@ -121,9 +120,9 @@ def table_files(tables: Iterable[OpenedTable]) -> list[LogFile]:
 def stage(
     tables: Iterable[OpenedTable], engine: Engine, root: str, build_id: str
 ) -> tuple[tuple[Join, ...], list[Part], Counter[str]]:
-    """(the joined tables as tasks find them, their staged parts, counts of their rows)."""
+    """(the tables as tasks find them, their staged parts, counts of their rows)."""
     joins, parts, counts = [], [], Counter[str]()
-    for table in joined(tables):
+    for table in tables:
         query = Query(table.opened, table.bound.paths, (), (), ())
         folder = f"{STAGED}_{table.bound.name}"
         target = Target(root, build_id, {})
@@ -139,19 +138,27 @@ def stage(
         counts.update({f"features.{table.bound.name}.{name}": n for name, n in found.items()})
         parts += own
         files = tuple(sorted(f"{root}/{part.table}/{part.path}" for part in own))
-        bound = table.bound
-        joins.append(
-            Join(
-                bound.name,
-                bound.of,
-                bound.on,
-                bound.time is not None,
-                feature_names(bound),
-                files,
-                table.place,
-            )
-        )
+        joins.append(replace(as_join(table), files=files))
     return tuple(joins), parts, counts
+
+
+def as_join(table: OpenedTable) -> Join:
+    """The table as tasks find it, before its rows are staged."""
+    bound = table.bound
+    names = feature_names(bound)
+    return Join(bound.name, bound.of, bound.on, bound.time is not None, names, (), table.place)
+
+
+def narrowed(table: OpenedTable, names: Collection[str]) -> OpenedTable:
+    """The table with those of its features alone that the samples call one of `names`."""
+    bound = table.bound
+    kept = [at for at, name in enumerate(feature_names(bound)) if name in names]
+    columns = tuple(bound.columns[at] for at in kept)
+    types = tuple(bound.types[at] for at in kept)
+    fields = [*bound.keys, *columns, *([bound.time] if bound.time else [])]
+    used = {alias for field in fields for alias in field.aliases}
+    paths = {alias: path for alias, path in bound.paths.items() if alias in used}
+    return replace(table, bound=replace(bound, columns=columns, types=types, paths=paths))
 
 
 def _write(

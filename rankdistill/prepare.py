@@ -172,7 +172,8 @@ def prepare(settings: Settings, engine: Engine, asked: Asked | None = None) -> P
         mined = engine.open(TableSource(path=kinds["negatives"].mined.path))
         check_mined(mined.schema, lists.requests.schema.field("user_id").type, item_id)
     try:
-        features = open_tables(settings.features, engine, lists, mapping)
+        known = frozenset(field.name for field in mapping.request)
+        features = open_tables(settings.features, engine, lists, known)
         schemas = with_features(schemas, features, kinds)
     except UserErrors as found:
         raise settings.placed(found) from None

@@ -19,6 +19,7 @@ from rankdistill.samples.pointwise import PointwiseOptions
 from rankdistill.settings import Settings
 from rankdistill.store.builds import Build
 from rankdistill.store.dataset import DataSet
+from rankdistill.training_features import joined_tables
 from rankdistill.verbs import Run
 
 DRAWN_AFRESH = {
@@ -41,7 +42,10 @@ def train(run: Run, chosen: Settings, out: str, number: int | None, dts: list[st
     kinds = resolved_kinds(chosen, build)
     _refuse_views(objectives, kinds, facts["score_kind"])
     objectives = objectives.for_kinds(kinds)
-    plan = runs.Plan(data_set, build, chosen.train, objectives, kinds, chosen.seed, dts or None)
+    joins, stage = joined_tables(chosen, data_set, build)
+    plan = runs.Plan(
+        data_set, build, chosen.train, objectives, kinds, chosen.seed, dts or None, joins, stage
+    )
     done = runs.train(plan, Path(out), run.notify, run.say)
     run.facts["training"] = {"out": out, "epochs": done.history, "best": done.best}
     rows = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rankdistill.student.fields.encode import Shape
 from rankdistill.student.losses.contrast import (
     adaptive_margin,
     adaptive_softmax,
@@ -19,6 +20,7 @@ from rankdistill.student.losses.pointwise import bce, binary_kd, cosine, logit_m
 from rankdistill.student.losses.smooth_ndcg import approx_ndcg, neural_ndcg
 from rankdistill.student.models.fm import FactorizationMachine
 from rankdistill.student.models.student import Student
+from rankdistill.student.models.two_tower import TwoTower
 
 
 def _keeps(*laws: Law) -> frozenset[Law]:
@@ -62,5 +64,8 @@ LOSSES: dict[str, Loss] = {
         adaptive_softmax, "contrast", CONTRAST, needs=("similarity",), cosines=True
     ),
 }
-# (options, numbers of a user, numbers of an item) -> a student
-MODELS: dict[str, Callable[[Any, int, int], Student]] = {"fm": FactorizationMachine}
+# (options, what a user has, what an item has) -> a student
+MODELS: dict[str, Callable[[Any, Shape, Shape], Student]] = {
+    "fm": FactorizationMachine,
+    "two_tower": TwoTower,
+}

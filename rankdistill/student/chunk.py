@@ -8,7 +8,7 @@ Shapes: R requests, N slots (an item of a request), T rows of a sample kind.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -46,18 +46,22 @@ class Bag:
 class Encoded:
     """The features of n users or items, as rows of the one embedding table and as numbers.
 
-    codes: int64 [n, F], of fields with one value; bags: of those with several, in their
-    order; dense: float32 [n, D].
+    codes: int64 [I, F], of fields with one value; bags: of those with several, in their
+    order; dense: float32 [I, D]. place: int64 [n], of which of these I each of the n is; None
+    where they are the n themselves.
     """
 
     codes: np.ndarray
     bags: tuple[Bag, ...] = ()
     dense: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    place: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.codes)
+        return len(self.codes) if self.place is None else len(self.place)
 
     def part(self, first: int, last: int) -> Encoded:
+        if self.place is not None:
+            return replace(self, place=self.place[first:last])
         bags = tuple(bag.part(first, last) for bag in self.bags)
         return Encoded(self.codes[first:last], bags, self.dense[first:last])
 
@@ -65,12 +69,27 @@ class Encoded:
         """The rows of both, one after the other."""
         bags = tuple(a.joined(b) for a, b in zip(self.bags, other.bags, strict=True))
         codes = np.concatenate([self.codes, other.codes])
-        return Encoded(codes, bags, np.concatenate([self.dense, other.dense]))
+        dense = np.concatenate([self.dense, other.dense])
+        if self.place is None and other.place is None:
+            return Encoded(codes, bags, dense)
+        place = np.concatenate([self.places, other.places + len(self.codes)])
+        return Encoded(codes, bags, dense, place)
 
     def take(self, rows: np.ndarray) -> Encoded:
+        if self.place is not None:
+            return replace(self, place=self.place[rows])
         bags = tuple(bag.take(rows) for bag in self.bags)
         dense = self.dense[rows] if self.dense.shape[1] else self.dense
         return Encoded(self.codes[rows], bags, dense)
+
+    @property
+    def places(self) -> np.ndarray:
+        """int64 [n], where each stands among the rows that are held."""
+        return np.arange(len(self.codes)) if self.place is None else self.place
+
+    def plain(self) -> Encoded:
+        """The same with a row held for each of the n."""
+        return self if self.place is None else replace(self, place=None).take(self.place)
 
 
 @dataclass(frozen=True)
@@ -120,13 +139,15 @@ class Links:
 
     @classmethod
     def of(cls, encoded: Encoded) -> Links:
-        """Rows with equal codes are one item; where there are bags or numbers, each is its own."""
+        """Rows with equal places, or codes, are one item; where there are bags or numbers and no
+        places, each is its own."""
         num = len(encoded)
-        if encoded.bags or encoded.dense.shape[1]:
+        codes = encoded.codes if encoded.place is None else encoded.place[:, None]
+        if encoded.place is None and (encoded.bags or encoded.dense.shape[1]):
             own = np.arange(num)
             return cls(own, own, own, np.arange(num + 1))
-        order = _stable_order(encoded.codes)
-        ordered = encoded.codes[order]
+        order = _stable_order(codes)
+        ordered = codes[order]
         is_new = np.ones(num, dtype=bool)
         is_new[1:] = (ordered[1:] != ordered[:-1]).any(1)
         item = np.empty(num, dtype=np.int64)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from rankdistill.hashing import U64, mix, name_key, unit
+from rankdistill.hashing import mix, name_key, unit
 
 _PIECE = 2**20  # numbers made at once
 
@@ -27,15 +27,19 @@ class EmbeddingTable:
         self._given: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     @classmethod
-    def new(cls, num_rows: int, dim: int, seed: int, scale: float, start: float) -> EmbeddingTable:
-        """Rows drawn uniformly from [-scale, scale) by hash; start: of every state."""
-        weight = np.empty(num_rows * dim, dtype=np.float32)
-        for first in range(0, len(weight), _PIECE):
-            place = np.arange(first, min(first + _PIECE, len(weight)), dtype=U64)
-            lot = unit(mix(seed, name_key("train.embedding"), place))
-            weight[first : first + len(place)] = (2 * lot - 1) * scale
-        table = torch.from_numpy(weight.reshape(num_rows, dim))
-        return cls(table, torch.full((num_rows,), start, dtype=torch.float32))
+    def new(
+        cls, keys: np.ndarray, dim: int, seed: int, scale: float, start: float
+    ) -> EmbeddingTable:
+        """Rows drawn uniformly from [-scale, scale) by a hash of what names them (keys: uint64
+        [V]), so that a value starts alike in any vocabulary; start: of every state."""
+        weight = np.empty((len(keys), dim), dtype=np.float32)
+        step = max(_PIECE // dim, 1)
+        for first in range(0, len(keys), step):
+            own = keys[first : first + step, None]
+            lot = unit(mix(seed, name_key("train.embedding"), own, np.arange(dim)))
+            weight[first : first + step] = (2 * lot - 1) * scale
+        state = torch.full((len(keys),), start, dtype=torch.float32)
+        return cls(torch.from_numpy(weight), state)
 
     @property
     def dim(self) -> int:

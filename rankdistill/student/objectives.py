@@ -60,17 +60,19 @@ class Objectives:
     def losses(
         self, scored: Scored, chunk: Chunk, moment: Moment
     ) -> Iterator[tuple[str, torch.Tensor]]:
-        """(name, weighted loss) of every term that counts at that moment; the others are not
-        computed."""
-        cosines: Scored | None = None
-        for name, term in self.named():
+        """(name, weighted loss) of every term that counts at that moment, each of the scores of
+        its objective; the others are not computed."""
+        seen: dict[tuple[str, bool], Scored] = {}
+        for objective, name, term in self.named():
             weight = term.weight * factor(term.schedule, moment)
             if not weight:
                 continue
             loss = LOSSES[term.kind]
-            if loss.cosines and cosines is None:
-                cosines = as_cosines(scored, chunk)
-            sample = VIEWS[term.on].function(cosines if loss.cosines and cosines else scored, chunk)
+            key = objective, loss.cosines
+            if key not in seen:
+                own = scored.of(objective)
+                seen[key] = as_cosines(own, chunk) if loss.cosines else own
+            sample = VIEWS[term.on].function(seen[key], chunk)
             needs = {need: sample.gives[need]() for need in loss.needs}
             value = loss.function(
                 sample.scores,
@@ -82,14 +84,14 @@ class Objectives:
             )
             yield name, weight * value
 
-    def named(self) -> Iterator[tuple[str, Any]]:
-        """(OBJECTIVE.LOSS.VIEW, term) of every term; the same again gets a number."""
+    def named(self) -> Iterator[tuple[str, str, Any]]:
+        """(objective, OBJECTIVE.LOSS.VIEW, term) of every term; the same again gets a number."""
         seen: Counter[str] = Counter()
         for objective, terms in self.terms.items():
             for term in terms:
                 name = f"{objective}.{term.kind}.{term.on}"
                 seen[name] += 1
-                yield name if seen[name] == 1 else f"{name}.{seen[name]}", term
+                yield objective, name if seen[name] == 1 else f"{name}.{seen[name]}", term
 
 
 def default_terms(*, has_response: bool) -> dict[str, list[LossOptions]]:

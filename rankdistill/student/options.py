@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from rankdistill.config import Options
+from rankdistill.log.vectors import VectorTable
 from rankdistill.student.evaluation.measures import AUC, OF_EVALUATE, parsed
 from rankdistill.student.fields.options import FieldsOptions
 from rankdistill.student.losses.options import Term
@@ -30,7 +31,7 @@ class OptimizerOptions(Options):
     rows towards 0, as a share per unit of lr."""
 
     lr: float = Field(0.1, gt=0)
-    dense_lr: float = Field(0.001, gt=0)
+    dense_lr: float = Field(0.003, gt=0)
     l2: float = Field(0.0, ge=0)
     init_accumulator: float = Field(1e-10, gt=0)
 
@@ -52,6 +53,13 @@ class ValidationOptions(Options):
         return name
 
 
+class StartOptions(Options):
+    """What a fresh student starts from. vectors: the teacher's embeddings, by the column of the
+    field that takes them over; values without one start from a hash."""
+
+    vectors: dict[str, VectorTable] = {}
+
+
 class TrainOptions(Options):
     """A student trained on the lists of a build.
 
@@ -65,6 +73,7 @@ class TrainOptions(Options):
     fields: FieldsOptions = FieldsOptions()
     objectives: dict[str, Annotated[list[Term], Field(min_length=1)]] | None = None
     samples: Literal["fresh", "stored"] = "fresh"
+    start: StartOptions = StartOptions()
     epochs: int = Field(10, ge=1, le=10_000)
     batch: BatchOptions = BatchOptions()
     optimizer: OptimizerOptions = OptimizerOptions()

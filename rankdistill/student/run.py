@@ -1,7 +1,8 @@
 """A training run: a folder that holds what the student is, how it was made, and how it went.
 
 run.json          options, build, fields, the hash of config and data
-fields/           the vocabularies, one table each
+fields/           what each field learned, one table each; items.parquet, the items that were seen
+features/         the rows of the feature tables that the fields look into
 checkpoints/      tensors and state; the best one is the student
 metrics.jsonl     a line for each epoch
 """
@@ -10,35 +11,40 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from pydantic import ValidationError
 
 from rankdistill import __version__
 from rankdistill.errors import TrainingError
+from rankdistill.features.join import Join
 from rankdistill.samples.grade_rules import RankBucket
 from rankdistill.store.dataset import Build, DataSet
-from rankdistill.store.files import replace_text, sha256
+from rankdistill.store.files import replace_text
 from rankdistill.student import checkpoint as checkpoints
 from rankdistill.student.drawing import NEGATIVES, Drawing
-from rankdistill.student.fields.encode import CodedField, Fields, fit_fields
+from rankdistill.student.fields.columns import Tables
+from rankdistill.student.fields.encode import Fields
+from rankdistill.student.fields.fit import fit_fields
+from rankdistill.student.fields.kept import FEATURES, FOLDER, load_fields, save_fields
 from rankdistill.student.loader import Loader, whole
 from rankdistill.student.objectives import Objectives
 from rankdistill.student.options import TrainOptions
 from rankdistill.student.reading import ListsSource, lists_source
 from rankdistill.student.scoring import Scorer
 from rankdistill.student.shares import shares_of
+from rankdistill.student.start import content, start_from
 from rankdistill.student.stored import stored_samples
 from rankdistill.student.train import Progress, Trainer
-from rankdistill.student.vocabulary import Vocabulary
 
-RUN_FILE, FIELDS = "run.json", "fields"
+RUN_FILE, BEGUN = "run.json", "begun"
+OF_FIELDS = ("fields", "rows", "items", "features")  # what run.json says of them
 VERSION = 1
 NO_MATTER = {"threads", "keep_checkpoints", "checkpoint_every"}  # of the options: not of the result
 
@@ -46,7 +52,9 @@ NO_MATTER = {"threads", "keep_checkpoints", "checkpoint_every"}  # of the option
 @dataclass(frozen=True)
 class Plan:
     """What is to be trained on what. kinds: resolved options of every configured sample kind;
-    objectives: resolved; dts: days of the build, None = all."""
+    objectives: resolved; dts: days of the build, None = all. joins: the feature tables that the
+    fields look into, without their files; stage: writes their rows into a folder of its own and
+    gives them with their files."""
 
     data_set: DataSet
     build: Build
@@ -55,6 +63,8 @@ class Plan:
     kinds: Mapping[str, Any]
     seed: int
     dts: Sequence[str] | None = None
+    joins: tuple[Join, ...] = ()
+    stage: Callable[[Path], tuple[Join, ...]] = lambda folder: ()
 
     @property
     def drawn(self) -> dict[str, Any]:
@@ -76,23 +86,37 @@ class Plan:
         return replace(made, positives=positives, shares=shares)
 
     def source(self, *splits: str) -> ListsSource:
+        """The lists of these splits, with the columns that fields and feature tables ask for."""
         fields = self.options.fields
-        names = [f.column for f in (*fields.user, *fields.item)]
-        return lists_source(self.data_set, self.build, dts=self.dts, splits=splits, columns=names)
+        joined = {name for join in self.joins for name in join.names}
+        names = [f.column for f in (*fields.user, *fields.item) if f.column not in joined]
+        keys = [name for join in self.joins for name in join.on if name != "dt"]
+        columns = list(dict.fromkeys([*names, *keys]))
+        return lists_source(self.data_set, self.build, dts=self.dts, splits=splits, columns=columns)
 
     def facts(self) -> dict[str, Any]:
         """What the run is made of, as JSON values."""
         options = self.options.model_dump(mode="json", exclude=NO_MATTER)
         options["batch"].pop("workers")
+        options["start"].pop("vectors")
         terms = self.objectives.terms.items()
         return {
             "options": options,
+            "served": next(iter(self.objectives.terms)),
             "objectives": {n: [term.model_dump(mode="json") for term in own] for n, own in terms},
             "kinds": {kind: o.model_dump(mode="json") for kind, o in self.drawn.items()},
+            "joined": [
+                [join.of, join.timed, list(join.on), list(join.names)] for join in self.joins
+            ],
+            "vectors": self._vectors,
             "seed": self.seed,
             "days": sorted(self.dts if self.dts is not None else self.build.days),
             "build_id": self.build.build_id,
         }
+
+    @cached_property
+    def _vectors(self) -> dict[str, list[str]]:
+        return content(self.options.start.vectors)
 
     def hash(self) -> str:
         """sha256 of what decides the result."""
@@ -108,13 +132,15 @@ def train(
     """
     torch.set_num_threads(plan.options.threads or torch.get_num_threads())
     folder.mkdir(parents=True, exist_ok=True)
-    fields = _fields(plan, folder)
+    fields, kept = _fields(plan, folder)
     learned, held_out = plan.source("train", "all"), plan.source("valid")
     make = plan.drawing(learned, fields)
     checked = Drawing(held_out, fields, {}, plan.seed, grade=RankBucket())
-    start = plan.options.optimizer.init_accumulator
+    chosen = plan.options
+    state, names = chosen.optimizer.init_accumulator, list(plan.objectives.terms)
+    scorer = Scorer.new(chosen.model, fields, plan.seed, state, names)
     trainer = Trainer(
-        Scorer.new(plan.options.model, fields, plan.seed, start),
+        scorer,
         plan.objectives,
         Loader(learned, make, plan.options.batch, plan.seed),
         lambda: whole(held_out, checked, plan.options.batch),
@@ -127,94 +153,62 @@ def train(
     if found is not None:
         trainer.load_state(found)
         notify("resumed", step=trainer.progress.step)
+    elif vectors := chosen.start.vectors:
+        kept["start"] = start_from(scorer.table, fields, chosen.model.dim, vectors)
+        _write_run(plan, folder, kept, None)
+        for name, told in kept["start"].items():
+            how = f"{told['width']} wide" + (", projected" if told["projected"] else "")
+            share = f"{told['found']:,} of {told['values']:,} values"
+            say(f"{name}: {share} start from the teacher's vectors ({how})")
     notify("started", rows=int(learned.num_rows.sum()) * plan.options.epochs)
     done = trainer.fit()
-    _write_run(plan, folder, fields, trainer.best_name())
+    _write_run(plan, folder, kept, trainer.best_name())
     return done
 
 
-def _fields(plan: Plan, folder: Path) -> Fields:
-    """Those of the run where it has begun, else fitted to the training days."""
-    place = folder / RUN_FILE
+def _fields(plan: Plan, folder: Path) -> tuple[Fields, dict[str, Any]]:
+    """(those of the run where it has begun, else fitted to the training days; of them what
+    run.json says)."""
+    place, begun = folder / RUN_FILE, folder / BEGUN
     if place.exists():
         facts = read_run(folder)
         if facts["run"] != plan.hash():
             raise checkpoints.other_run(folder, str(facts["run"]), plan.hash())
-        return load_fields(folder, facts)
-    if any(folder.iterdir()):
+        kept = {name: facts[name] for name in (*OF_FIELDS, "start") if name in facts}
+        return load_fields(folder, facts), kept
+    if any(folder.iterdir()) and not begun.exists():
         raise TrainingError(
             "E0503",
             f"{folder} is not empty, and holds no training run",
             help="give a new or an empty folder as --out",
         )
+    begun.touch()
+    for name in (FOLDER, FEATURES):  # of a run that was killed before it had its fields
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / FEATURES).mkdir()
+    tables = Tables.load(plan.stage(folder / FEATURES))
     source = plan.source("train", "all")
-    fields = fit_fields(plan.options.fields, (source.read([piece]) for piece in source.pieces))
-    save_fields(folder, fields)
-    _write_run(plan, folder, fields, None)
-    return fields
+    batches = (source.read([piece]) for piece in source.pieces)
+    fields = fit_fields(plan.options.fields, batches, tables)
+    kept = save_fields(folder, fields)
+    _write_run(plan, folder, kept, None)
+    begun.unlink()
+    return fields, kept
 
 
-def _write_run(plan: Plan, folder: Path, fields: Fields, best: str | None) -> None:
-    build = plan.build
+def _write_run(plan: Plan, folder: Path, kept: Mapping[str, Any], best: str | None) -> None:
+    """kept: what is known of the fields, and of what the embeddings started from."""
     facts = {
         "schema_version": VERSION,
         "rankdistill": __version__,
         "run": plan.hash(),
         **plan.facts(),
         "data_set": str(plan.data_set.root),
-        "build": build.number,
-        "fields": [_field_facts(folder, side, f) for side, f in _sides(fields)],
+        "build": plan.build.number,
+        **kept,
         "student": best,
     }
     replace_text(folder / RUN_FILE, json.dumps(facts, indent=1) + "\n")
-
-
-def _sides(fields: Fields) -> list[tuple[str, CodedField]]:
-    return [*(("user", f) for f in fields.user), *(("item", f) for f in fields.item)]
-
-
-def _field_facts(folder: Path, side: str, field: CodedField) -> dict[str, Any]:
-    return {
-        "side": side,
-        "name": field.name,
-        "column": field.column,
-        "first": field.first,
-        "size": field.vocabulary.size,
-        "sha256": sha256(_field_file(folder, field.name)),
-    }
-
-
-def _field_file(folder: Path, name: str) -> Path:
-    return folder / FIELDS / f"{name}.parquet"
-
-
-def save_fields(folder: Path, fields: Fields) -> None:
-    (folder / FIELDS).mkdir(exist_ok=True)
-    for _, field in _sides(fields):
-        pq.write_table(field.vocabulary.table(), _field_file(folder, field.name))
-
-
-def load_fields(folder: Path, facts: Mapping[str, Any]) -> Fields:
-    """The fields that `run.json` names. TrainingError E0503 where one is damaged."""
-    sides: dict[str, list[CodedField]] = {"user": [], "item": []}
-    num_rows = 0
-    for each in facts["fields"]:
-        file = _field_file(folder, each["name"])
-        try:
-            if sha256(file) != each["sha256"]:
-                raise ValueError("it is not what was written")
-            vocabulary = Vocabulary.of_table(pq.read_table(file))
-        except (OSError, ValueError, pa.ArrowException) as fault:
-            raise TrainingError(
-                "E0503",
-                f"a vocabulary of the run in {folder} cannot be read",
-                found=f"{file.name}: {fault}",
-                help="train again with another --out",
-            ) from fault
-        field = CodedField(each["name"], each["column"], vocabulary, each["first"])
-        sides[each["side"]].append(field)
-        num_rows = max(num_rows, each["first"] + vocabulary.size)
-    return Fields(tuple(sides["user"]), tuple(sides["item"]), num_rows)
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -242,7 +236,6 @@ def load_student(folder: Path) -> tuple[Scorer, Fields, dict[str, Any]]:
             f"the run in {folder} has not finished",
             help="rankdistill train with the same config and --out goes on with it",
         )
-    fields = load_fields(folder, facts)
     try:
         options = TrainOptions.model_validate(facts["options"])
     except ValidationError as fault:
@@ -252,6 +245,8 @@ def load_student(folder: Path) -> tuple[Scorer, Fields, dict[str, Any]]:
             found=f"made by {facts['rankdistill']}; {fault.errors()[0]['loc']} is not known here",
             help="evaluate it with the version that made it, or train again",
         ) from fault
-    scorer = Scorer.new(options.model, fields, int(facts["seed"]), 0.0)
+    fields = load_fields(folder, facts)
+    names = list(facts["objectives"])
+    scorer = Scorer.new(options.model, fields, int(facts["seed"]), 0.0, names)
     scorer.load(checkpoints.load(folder / checkpoints.FOLDER, facts["student"]).tensors)
     return scorer, fields, facts

@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
+import numpy as np
 import torch
 
 from rankdistill.student.catalogue import MODELS
-from rankdistill.student.chunk import Chunk, Encoded
+from rankdistill.student.chunk import Bag, Chunk, Encoded
 from rankdistill.student.embedding import EmbeddingTable
 from rankdistill.student.fields.encode import Fields
 from rankdistill.student.meeting import meet
+from rankdistill.student.models.heads import Heads
 from rankdistill.student.models.options import Model
 from rankdistill.student.models.student import Inputs, Student
 from rankdistill.student.views import Scored
 
-SCALE = 0.01  # of fresh embedding rows
-
 
 @dataclass
 class Scorer:
-    """student and the table that it looks its fields up in."""
+    """student and the table that it looks its fields up in; objectives: whose heads it has, the
+    first is the one that is served."""
 
     student: Student
     table: EmbeddingTable
+    objectives: tuple[str, ...] = ("main",)
 
     @classmethod
-    def new(cls, options: Model, fields: Fields, seed: int, start: float) -> Scorer:
+    def new(
+        cls,
+        options: Model,
+        fields: Fields,
+        seed: int,
+        start: float,
+        objectives: Sequence[str] = ("main",),
+    ) -> Scorer:
         """A fresh student; a function of the seed."""
         torch.manual_seed(seed % 2**63)
-        student = MODELS[options.kind](options, 0, 0)
-        return cls(student, EmbeddingTable.new(fields.num_rows, student.width, seed, SCALE, start))
+        student = MODELS[options.kind](options, fields.shape("user"), fields.shape("item"))
+        if len(objectives) > 1:
+            student.heads = Heads(len(objectives) - 1, student.size)
+        keys = fields.row_keys()
+        table = EmbeddingTable.new(keys, student.width, seed, student.scale, start)
+        return cls(student, table, tuple(objectives))
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """What a checkpoint keeps of it."""
@@ -46,11 +60,35 @@ class Scorer:
 
     def inputs(self, encoded: Encoded) -> Inputs:
         """The rows of the table, to be trained where gradients are on."""
-        rows = self.table.gather(torch.from_numpy(encoded.codes))
-        return Inputs(rows, torch.from_numpy(encoded.dense))
+        held = encoded.plain()
+        rows = self.table.gather(torch.from_numpy(held.codes))
+        means = [self._mean(bag) for bag in held.bags]
+        if means:
+            rows = torch.cat([rows, torch.stack(means, 1)], 1)
+        dense = held.dense if held.dense.shape[1] else np.zeros((len(held), 0), np.float32)
+        return Inputs(rows, torch.from_numpy(dense))
+
+    def _mean(self, bag: Bag) -> torch.Tensor:
+        """The mean of each list's rows, float32 [n, D]."""
+        rows = self.table.gather(torch.from_numpy(bag.codes))
+        lengths = torch.from_numpy(np.diff(bag.start))
+        return torch.segment_reduce(rows, "mean", lengths=lengths, axis=0, unsafe=True)
 
     def score(self, chunk: Chunk) -> Scored:
-        """Each user's and each distinct item's vector once, and the logit of every slot."""
+        """Each user's and each distinct item's vector once, and the logit of every slot, of the
+        objective that is served; the others in `of`."""
         users = self.student.users(self.inputs(chunk.users))
         items = self.student.items(self.inputs(chunk.items.take(chunk.links.row)))
-        return Scored(users, items, torch.from_numpy(chunk.links.item), meet(users, items, chunk))
+        slots = meet(users, items, chunk)
+        scored = Scored(users, items, torch.from_numpy(chunk.links.item), slots)
+        if len(self.objectives) == 1:
+            return scored
+        return replace(scored, head=partial(self._head, scored, chunk))
+
+    def _head(self, scored: Scored, chunk: Chunk, objective: str) -> Scored:
+        """The batch as an objective scores it."""
+        number = self.objectives.index(objective)
+        if number == 0:
+            return scored
+        users = self.student.heads(scored.users, number)
+        return replace(scored, users=users, slots=meet(users, scored.items, chunk))

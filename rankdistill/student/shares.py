@@ -47,14 +47,12 @@ class Shares:
 
 def shares_of(source: ListsSource, options: PositiveOptions, uniform: int) -> Shares:
     """Counted on the lists that are trained on."""
-    every, positive = Counting(), Counting()
+    counting = Counting()
     for piece in source.pieces:
         lists = source.read([piece])
         ids = lists.candidates.column("item_id")
         is_positive, _ = positive_mask(lists, options)
-        every.add(ids)
-        positive.add(ids.filter(pa.array(is_positive)))
-    items, found = every.vocabulary(), positive.vocabulary()
-    count = np.zeros(len(items.count), dtype=np.int64)
-    count[items.codes_of_keys(found.key) - 1] = found.count
-    return Shares(items, count, uniform)
+        # Those that never are one stay, with a count of 0.
+        counting.add(ids, is_positive.astype(np.int64))
+    items = counting.vocabulary(0)
+    return Shares(items, items.count, uniform)

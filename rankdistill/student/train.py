@@ -122,7 +122,7 @@ class Trainer:
                 "there is no request to train on",
                 help="split.train_until, or the days given, leave none in train",
             )
-        names = [name for name, _ in self.objectives.named()]
+        names = [name for _, name, _ in self.objectives.named()]
         losses = {name: done.sums.get(name, 0.0) / done.in_epoch for name in names}
         measure = self._options.validation.measure
         told = validate(self.scorer, self._validation(), measure)

@@ -22,12 +22,18 @@ from rankdistill.student.meeting import meet
 @dataclass(frozen=True)
 class Scored:
     """A batch after the student: users float32 [R, d], items float32 [I, d], slot_item int64
-    [N] (which item a slot holds), slots float32 [N] (its logit)."""
+    [N] (which item a slot holds), slots float32 [N] (its logit). The last number of an item is
+    1, that of a user the bias. head: the same as an objective scores it, None = all alike."""
 
     users: torch.Tensor
     items: torch.Tensor
     slot_item: torch.Tensor
     slots: torch.Tensor
+    head: Callable[[str], Scored] | None = None
+
+    def of(self, objective: str) -> Scored:
+        """The batch as this objective scores it."""
+        return self if self.head is None else self.head(objective)
 
 
 @dataclass(frozen=True)
@@ -42,8 +48,10 @@ class Sample:
 
 
 def as_cosines(scored: Scored, chunk: Chunk) -> Scored:
-    """The batch with vectors of length 1: its scores are cosines, whatever the student serves."""
-    users, items = functional.normalize(scored.users), functional.normalize(scored.items)
+    """The batch with vectors of length 1, without the bias: its scores are cosines, whatever the
+    student serves."""
+    users = functional.normalize(scored.users[:, :-1])
+    items = functional.normalize(scored.items[:, :-1])
     return replace(scored, users=users, items=items, slots=meet(users, items, chunk))
 
 

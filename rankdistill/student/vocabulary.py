@@ -6,7 +6,6 @@ vocabulary is a table (id, num_requests or num_slots), never a pickle. Shapes: V
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +16,13 @@ from rankdistill.catalogue.guide import Guide
 from rankdistill.hashing import U64, xxh64
 
 UNKNOWN = 0  # the code of an id that is not there, and of a null
+
+
+def plain(values: pa.Array) -> pa.Array:
+    """Values as they are hashed: integers and text as they are, all else as text."""
+    if pa.types.is_integer(values.type) or pa.types.is_string(values.type):
+        return values
+    return values.cast(pa.string())
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,13 @@ class Vocabulary:
     def _guide(self) -> Guide:
         return Guide.over(self.key, 64)
 
+    def keys(self) -> np.ndarray:
+        """What names each code's id whatever its number, uint64 [size]; 0 of UNKNOWN."""
+        return np.concatenate([np.zeros(1, U64), self.key])
+
     def codes(self, ids: pa.Array) -> np.ndarray:
         """The code of each id, int64 [n]."""
+        ids = plain(ids)
         return self.codes_of_keys(xxh64(ids), None if not ids.null_count else ids)
 
     def codes_of_keys(self, key: np.ndarray, nulls: pa.Array | None = None) -> np.ndarray:
@@ -75,9 +86,9 @@ class Counting:
     def __init__(self) -> None:
         self._found: list[tuple[np.ndarray, np.ndarray, pa.Array]] = []
 
-    def add(self, ids: pa.Array) -> None:
-        """Count each id that is not null once for each time it stands there."""
-        self._put(xxh64(ids), np.ones(len(ids), dtype=np.int64), ids)
+    def add(self, ids: pa.Array, times: np.ndarray) -> None:
+        """Count each id that is not null so often as it stands there (int64 [n])."""
+        self._put(xxh64(ids), times, ids)
         if len(self._found) > 16:
             self._found = [self._merged()]
 
@@ -112,12 +123,3 @@ def _by_key(
     starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)])
     total = np.add.reduceat(count[order], starts) if len(starts) else np.zeros(0, np.int64)
     return order[starts], ordered[starts].astype(U64), total
-
-
-def counted(batches: Iterable[Sequence[pa.Array]], num: int) -> list[Counting]:
-    """One Counting for each of `num` columns of the batches."""
-    found = [Counting() for _ in range(num)]
-    for batch in batches:
-        for counting, ids in zip(found, batch, strict=True):
-            counting.add(ids)
-    return found

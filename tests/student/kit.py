@@ -15,7 +15,7 @@ from rankdistill.log.simulate import SimulateOptions, simulate
 from rankdistill.samples.pairwise import PairwiseOptions
 from rankdistill.settings import Settings, settings_of
 from rankdistill.student.drawing import Drawing
-from rankdistill.student.fields.encode import fit_fields
+from rankdistill.student.fields.fit import fit_fields
 from rankdistill.student.fields.options import FieldsOptions
 from rankdistill.student.loader import Loader
 from rankdistill.student.options import BatchOptions

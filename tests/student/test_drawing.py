@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 from rankdistill.errors import PlaceError
 from rankdistill.settings import read_settings
 from rankdistill.store.dataset import DataSet
-from rankdistill.student.fields.encode import fit_fields
+from rankdistill.student.fields.fit import fit_fields
 from rankdistill.student.fields.options import FieldsOptions
 from rankdistill.student.losses.schedule import Moment
 from rankdistill.student.objectives import Objectives
@@ -56,7 +56,7 @@ def drawing(plan, **changed):
 
 def rows_of(chunk, fields):
     """Every sample as the ids that it names."""
-    ids = np.array([None, *fields.item[0].vocabulary.id.to_pylist()], dtype=object)
+    ids = np.array([None, *fields.item[0].coder.id.to_pylist()], dtype=object)
     item = ids[chunk.items.codes[:, 0] - fields.item[0].first]
     found = []
     for kind, drawn in chunk.drawn.items():
@@ -107,7 +107,7 @@ def test_negatives_are_those_of_the_table(plan):
     found = drawing(plan)
     chunk = found(found.source.pieces, 3)
     rows = [row[1:4] for row in rows_of(chunk, found.fields) if row[0] == "negatives"]
-    known = set(found.fields.item[0].vocabulary.id.to_pylist())
+    known = set(found.fields.item[0].coder.id.to_pylist())
     there = []
     for file in plan.data_set.files("negatives", plan.build, "2026-11-01"):
         for row in pq.read_table(file).to_pylist():

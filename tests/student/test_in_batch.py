@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from rankdistill.samples.pointwise import PointwiseOptions  # noqa: E402
 from rankdistill.student.drawing import Drawing  # noqa: E402
-from rankdistill.student.fields.encode import fit_fields  # noqa: E402
+from rankdistill.student.fields.fit import fit_fields  # noqa: E402
 from rankdistill.student.fields.options import FieldsOptions, IdField  # noqa: E402
 from rankdistill.student.loader import Loader  # noqa: E402
 from rankdistill.student.losses.contrast import sampled_softmax  # noqa: E402
@@ -78,7 +78,7 @@ def learned(source, uniform, beta, num_epochs=60):
     chunk = make(source.pieces, None)
     with torch.no_grad():
         slots = scorer.score(chunk).slots.numpy()
-    ids = [make.fields.item[0].vocabulary.id.to_pylist().index(item) for item in range(8)]
+    ids = [make.fields.item[0].coder.id.to_pylist().index(item) for item in range(8)]
     codes = chunk.items.codes[:, 0] - make.fields.item[0].first - 1
     return np.array([slots[codes == at][0] for at in ids])
 
@@ -133,7 +133,7 @@ def test_a_batch_against_the_rows_one_by_one(small, uniform):
     with torch.no_grad():
         scored = scorer.score(chunk)
         sample = in_batch(scored, chunk)
-    ids = [None, *make.fields.item[0].vocabulary.id.to_pylist()]
+    ids = [None, *make.fields.item[0].coder.id.to_pylist()]
     item = [ids[code - make.fields.item[0].first] for code in chunk.items.codes[:, 0].tolist()]
     positive = chunk.drawn["positives"].slots["item"]
     uniform_slots = chunk.drawn["uniform"].slots["item"] if uniform else []

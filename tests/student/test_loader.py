@@ -113,7 +113,7 @@ def test_slots_and_samples_are_those_of_the_lists(source):
             rank[request, item] = place
     loader = loader_of(source, SMALL)
     (field,) = loader._make.fields.item
-    ids = [None, *field.vocabulary.id.to_pylist()]
+    ids = [None, *field.coder.id.to_pylist()]
     num_pairs = 0
     for chunk in loader.epoch():
         items = [ids[code - field.first] for code in chunk.items.codes[:, 0].tolist()]

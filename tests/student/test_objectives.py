@@ -23,7 +23,7 @@ from rankdistill.store.dataset import DataSet
 from rankdistill.student import objectives as objectives_module
 from rankdistill.student.catalogue import LOSSES
 from rankdistill.student.drawing import logit
-from rankdistill.student.fields.encode import fit_fields
+from rankdistill.student.fields.fit import fit_fields
 from rankdistill.student.fields.options import FieldsOptions
 from rankdistill.student.losses.options import (
     AdaptiveMarginLoss,
@@ -138,14 +138,14 @@ def test_after_the_switch_the_own_loss_is_not_even_computed(chunk_of, monkeypatc
     assert torch.equal(after[2], wanted[2])
 
 
-def test_cosines_are_of_the_vectors_whatever_the_student_serves(chunk_of):
+def test_cosines_are_of_the_vectors_without_bias_whatever_the_student_serves(chunk_of):
     scorer, chunk, _ = chunk_of({"main": [BprLoss()]})
     with torch.no_grad():
         scored = scorer.score(chunk)
         found = as_cosines(scored, chunk).slots
     for slot in (0, 7, chunk.num_slots - 1):
-        user = scored.users[chunk.request[slot]]
-        item = scored.items[scored.slot_item[slot]]
+        user = scored.users[chunk.request[slot]][:-1]
+        item = scored.items[scored.slot_item[slot]][:-1]
         assert float(found[slot]) == pytest.approx(float(user @ item / user.norm() / item.norm()))
 
 

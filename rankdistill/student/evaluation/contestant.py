@@ -48,7 +48,7 @@ class Contestant:
     @property
     def columns(self) -> list[str]:
         """What it reads of the lists."""
-        return [f.column for f in (*self.fields.user, *self.fields.item)]
+        return self.fields.columns
 
     def chunk(self, lists: Lists, source: ListsSource, options: EvaluateOptions) -> Chunk:
         """The lists whole, with grades."""

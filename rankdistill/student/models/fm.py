@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from rankdistill.student.fields.encode import Shape
 from rankdistill.student.models.options import FmOptions
 from rankdistill.student.models.student import Inputs, Student
 
@@ -18,13 +19,15 @@ from rankdistill.student.models.student import Inputs, Student
 class FactorizationMachine(Student):
     """The last number of an embedding row is the linear weight of its value."""
 
-    def __init__(self, options: FmOptions, dense_user: int, dense_item: int) -> None:
+    scale = 0.01
+
+    def __init__(self, options: FmOptions, user: Shape, item: Shape) -> None:
         super().__init__()
-        self.width = options.dim + 1
+        self.width, self.size = options.dim + 1, options.dim + 2
         self.bias = nn.Parameter(torch.zeros(()))
         # A number x of a side is a field with vector x * v and linear weight x * w.
-        self.user_dense = nn.Parameter(torch.zeros(dense_user, self.width))
-        self.item_dense = nn.Parameter(torch.zeros(dense_item, self.width))
+        self.user_dense = nn.Parameter(torch.zeros(user.numbers, self.width))
+        self.item_dense = nn.Parameter(torch.zeros(item.numbers, self.width))
 
     def users(self, inputs: Inputs) -> torch.Tensor:
         total, own = self._side(inputs, self.user_dense)

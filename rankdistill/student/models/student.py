@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from rankdistill.student.models.heads import Heads
+
 
 @dataclass(frozen=True)
 class Inputs:
-    """The features of one side: rows float32 [n, F, D] of the embedding table (a field with
-    several values is their mean), dense float32 [n, E]."""
+    """The features of one side: rows float32 [n, F, D] of the embedding table (fields with one
+    value, then those with several, each their mean), dense float32 [n, E]."""
 
     rows: torch.Tensor
     dense: torch.Tensor
@@ -24,10 +26,15 @@ class Inputs:
 class Student(nn.Module):
     """A student. The item side never sees the user, so item vectors can be made in advance.
 
-    width: D, what a row of the embedding table must have.
+    width: D, what a row of the embedding table must have; scale: fresh rows are drawn from
+    [-scale, scale); size: d. The last number of every item vector is 1, so that of a user's is
+    the bias of the logit. heads: of the objectives beside the first, where there are any.
     """
 
     width: int
+    scale: float
+    size: int
+    heads: Heads
 
     @abstractmethod
     def users(self, inputs: Inputs) -> torch.Tensor:
