@@ -38,6 +38,13 @@ class Objectives:
         """The columns whose slots are looked at beside what is drawn."""
         return frozenset(view.slots for view in self.views if view.slots)
 
+    @property
+    def uniform(self) -> int | None:
+        """How many items each request draws uniformly for negatives from the batch; None where
+        no term has such."""
+        terms = [term for own in self.terms.values() for term in own if view_of(term.view).in_batch]
+        return max((term.uniform for term in terms), default=None)
+
     def for_kinds(self, kinds: Mapping[str, Any]) -> Objectives:
         """With what the resolved options of the sample kinds decide filled in."""
         return Objectives(

@@ -13,7 +13,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from rankdistill.student.objectives import Objectives
 from rankdistill.student.options import TrainOptions
 from rankdistill.student.reading import ListsSource, lists_source
 from rankdistill.student.scoring import Scorer
+from rankdistill.student.shares import shares_of
 from rankdistill.student.start import content, start_from
 from rankdistill.student.stored import stored_samples
 from rankdistill.student.train import Progress, Trainer
@@ -76,9 +77,13 @@ class Plan:
         fresh = {k: o for k, o in self.drawn.items() if is_fresh and k != NEGATIVES}
         rest = [kind for kind in self.drawn if kind not in fresh]
         stored = stored_samples(self.data_set, self.build, rest, source) if rest else None
-        positives = self.drawn.get(NEGATIVES)
-        looked_at = self.objectives.slots
-        return Drawing(source, fields, fresh, self.seed, stored, positives, looked_at)
+        made = Drawing(source, fields, fresh, self.seed, stored, self.drawn.get(NEGATIVES))
+        made = replace(made, looked_at=self.objectives.slots)
+        if self.objectives.uniform is None:
+            return made
+        positives = made.positives or self.kinds["pointwise"]
+        shares = shares_of(source, positives, self.objectives.uniform)
+        return replace(made, positives=positives, shares=shares)
 
     def source(self, *splits: str) -> ListsSource:
         """The lists of these splits, with the columns that fields and feature tables ask for."""

@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 import torch
 
 from rankdistill.student.chunk import Bag, Encoded
-from rankdistill.student.drawing import Drawing
+from rankdistill.student.drawing import Drawing, Outside
 from rankdistill.student.fields.fit import fit_fields
 from rankdistill.student.losses.options import BceLoss
 from rankdistill.student.losses.schedule import Moment
@@ -38,8 +38,7 @@ def made(tmp_path_factory):
     lists = listed(24)
     fields = fit_fields(EVERY_KIND, [lists], tables(tmp_path_factory.mktemp("models")))
     source = ListsSource((), (), "rank")
-    none = lists.candidates.column("item_id").slice(0, 0)
-    return fields, Drawing(source, fields, {}, 0).chunk(lists, {}, none)
+    return fields, Drawing(source, fields, {}, 0).chunk(lists, {}, Outside(lists))
 
 
 def scorer_of(options, fields, objectives=("main",)):

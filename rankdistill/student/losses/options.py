@@ -203,12 +203,17 @@ class SoftmaxLoss(LossOptions):
 
 
 class SampledSoftmaxLoss(LossOptions):
-    """softmax with scores less beta times the log of how likely an item is drawn."""
+    """softmax with scores less beta times the log of how likely an item is drawn. uniform: items
+    that each request of the batch draws from all, beside the batch's positives."""
 
     kind: Literal["sampled_softmax"] = "sampled_softmax"
     on: Literal["in_batch"] = "in_batch"
+    uniform: int = Field(0, ge=0, le=10_000)
     temperature: Temperature = 1.0
     beta: float = Field(1.0, ge=0)
+
+    def parameters(self) -> dict[str, Any]:
+        return {name: value for name, value in super().parameters().items() if name != "uniform"}
 
 
 class AdaptiveMarginLoss(LossOptions):
@@ -251,6 +256,7 @@ Term = Annotated[
     | ApproxNdcgLoss
     | NeuralNdcgLoss
     | SoftmaxLoss
+    | SampledSoftmaxLoss
     | AdaptiveMarginLoss
     | AdaptiveSoftmaxLoss,
     Field(discriminator="kind"),
