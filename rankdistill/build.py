@@ -28,6 +28,7 @@ from rankdistill.features import join
 from rankdistill.judge import (
     advice,
     check_conservation,
+    judge_days,
     judge_door,
     judge_grades,
     judge_negatives,
@@ -172,6 +173,7 @@ def _publish(
     days = day_facts(prepared, tally, dts, derived.windows)
     if not force:
         refuse_partial(prepared, days, staging.base)
+    warnings += judge_days(dts, tally.by_dt)
     warnings += judge_grades(summed(tally.by_dt)) + judge_negatives(summed(tally.by_dt))
     warnings += [
         *lone_candidates(prepared, summed(tally.by_dt)),
@@ -206,6 +208,7 @@ def day_facts(
 ) -> dict[str, DayFacts]:
     """What `builds` keeps of each day: enough to tell whether it is up to date."""
     refuse_empty(tally)
+    gates = prepared.settings.quality.model_dump(mode="json")["gates"]
     return {
         dt: DayFacts(
             config_hash=prepared.config_hash,
@@ -217,6 +220,7 @@ def day_facts(
                 "door": dict(tally.door),
                 "window": dict(windows.get(dt, {})),
                 "features": table_facts(prepared.features),
+                "gates": gates,
                 "log": {
                     "teacher_order": prepared.mapping.options.teacher_order,
                     "score_kind": prepared.mapping.options.score_kind,

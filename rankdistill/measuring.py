@@ -19,7 +19,7 @@ from rankdistill.prepare import Prepared
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.judged import SEVERITY
 from rankdistill.quality.measures.hours import cut_off
-from rankdistill.quality.metrics import SCHEMA, TABLE, Day, as_text, metrics
+from rankdistill.quality.metrics import PAST_DAYS, SCHEMA, TABLE, Day, as_text, metrics
 from rankdistill.quality.options import SEGMENT_COLUMNS, QualityOptions
 from rankdistill.quality.state import States
 from rankdistill.quality.watch import DOOR, settled
@@ -110,10 +110,9 @@ def days_of(data_set: DataSet, build: Build, dts: Collection[str] | None = None)
             help="build it again with quality.measure: true, or rankdistill check --recompute",
         )
     rows: dict[str, dict[str, str]] = {}
-    for batch in data_set.read(TABLE, build):
+    for batch in data_set.read_days(TABLE, build, build.days if dts is None else dts):
         for row in batch.to_pylist():
-            if dts is None or row["dt"] in dts:
-                rows.setdefault(row["dt"], {})[row["measure"]] = row["state"]
+            rows.setdefault(row["dt"], {})[row["measure"]] = row["state"]
     return [Day.of_rows(dt, rows[dt]) for dt in sorted(rows)]
 
 
@@ -150,12 +149,13 @@ def pass_gates(
 
 
 def _past(data_set: DataSet, base: Build | None, first: str) -> tuple[list[Day], list[str]]:
-    """The days before `first`, and a warning where they cannot be read: to build the damaged days
-    again is what mends them, so that must not fail for it."""
+    """The days before `first` that it is held against, and a warning where they cannot be read:
+    to build the damaged days again is what mends them, so that must not fail for it."""
     if base is None or TABLE not in base.tables:
         return [], []
     try:
-        return [day for day in days_of(data_set, base) if day.dt < first], []
+        known = sorted(dt for dt in base.days if dt < first)
+        return days_of(data_set, base, known[-PAST_DAYS:]), []
     except (UserError, OSError) as fault:
         return [], [f"the metrics of the days before cannot be read, so none is compared: {fault}"]
 

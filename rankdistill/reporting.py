@@ -184,7 +184,7 @@ def check(
     for note in found.notes:
         run.say(note)
     run.show(f"{told}\n\n{text_table(rows)}", {"verdict": document["verdict"], "measures": rows})
-    if document["verdict"] == "not applicable" and fail_on != "never":
+    if fail_on != "never" and all(m["value"] is None for m in document["measures"]):
         raise GateError(
             "E0602",
             f"{found.title}: no measure has a value, so there is nothing to call good",

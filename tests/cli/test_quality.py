@@ -37,8 +37,11 @@ def test_a_build_leaves_metrics_beside_its_tables_and_so_does_a_rollback(built):
     run("build", "-c", "warns.yaml", "--force")
     assert {**metrics(), "verdict": ""} != {**first, "verdict": ""}
     assert metrics()["verdict"] == "warn"
+    second = metrics()
     run("rollback", "1", "--data", "feed")
     assert metrics() == first
+    run("rollback", "2", "--data", "feed")
+    assert metrics() == second  # by the gates of its own config
 
 
 def test_metrics_of_days_built_one_by_one_are_of_all_days(place):
@@ -191,7 +194,7 @@ def test_a_damaged_metrics_file_is_never_green(place, text):
 def test_states_that_this_version_cannot_read_are_never_green(built, monkeypatch, state):
     from rankdistill.store.dataset import DataSet as Stored
 
-    kept = Stored.read
+    kept = Stored.read_days
 
     def other(self, table, *rest, **options):
         for batch in kept(self, table, *rest, **options):
@@ -203,7 +206,7 @@ def test_states_that_this_version_cannot_read_are_never_green(built, monkeypatch
                 row["state"] = state if row["measure"] == "Q06" else row["state"]
             yield batch.from_pylist(rows, schema=batch.schema)
 
-    monkeypatch.setattr(Stored, "read", other)
+    monkeypatch.setattr(Stored, "read_days", other)
     assert "error[E0601]" in run("check", "--data", "feed", code=3).stderr
 
 

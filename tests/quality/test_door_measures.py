@@ -11,7 +11,7 @@ import pytest
 
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measures.hours import cut_off
-from rankdistill.quality.metrics import metrics
+from rankdistill.quality.metrics import Day, metrics
 from rankdistill.quality.state import Remembered
 from tests.quality.measured import START, bad, built, clean_log, days, frame, measures
 
@@ -74,6 +74,39 @@ def test_bad_scores_are_counted_by_kind_among_ranked_rows(tmp_path):
         {"nan": 0, "infinite": 2 / len(log), "null": 1 / len(log)}
     )
     assert found["verdict"] == "warn"
+
+
+def of_door(used: int, dt: str = "2026-11-01", **door: int) -> dict:
+    """What Q01 says of a day of which so many rows were used."""
+    state = {"Q01": Remembered({"": {"used": used}} if used else {})}
+    day = Day(dt, Facts(), {}, {name.replace("__", "."): n for name, n in door.items()}, state)
+    return next(m for m in metrics([day], {})["measures"] if m["id"] == "Q01")
+
+
+@pytest.mark.parametrize(
+    ("used", "rejected", "verdict"),
+    [
+        (900, 100, "ok"),
+        (899, 101, "warn"),
+        (700, 300, "warn"),
+        (699, 301, "fail"),
+        (0, 1000, "fail"),
+        (10, 89, "ok"),  # of so few a broken clock may have made a day
+    ],
+)
+def test_many_rejected_rows_are_told(used, rejected, verdict):
+    found = of_door(used, rows_in=used + rejected, rejected__rank_below_base=rejected)
+    assert (found["value"], found["verdict"]) == (0, verdict)
+
+
+def test_an_empty_day_warns_and_rows_of_no_day_make_none():
+    found = of_door(0)
+    assert (found["value"], found["verdict"], found["note"]) == (None, "warn", "no row came in")
+    assert found["verdicts"]["used"] == "warn"
+    assert of_door(0, rows_in=7, rejected__dt_missing=7)["verdicts"]["used"] == "warn"
+    assert of_door(0, "undated", rows_in=700, rejected__dt_missing=700)["verdict"] == "ok"
+    # Of days computed again without what a build kept, nothing is known of the door.
+    assert of_door(5)["verdict"] == "not applicable"
 
 
 def test_a_day_whose_lists_lack_rows_is_told(tmp_path):
@@ -180,3 +213,29 @@ def test_days_of_one_build_end_together_and_are_one_configuration(tmp_path):
     last = frame(data_set, "lists").request_time.max()
     ended = START + pd.Timedelta(found[0].facts.cut_off - START.value // 1000, unit="us")
     assert 0 <= (ended - last).total_seconds() <= 150
+
+
+def test_feedback_that_fell_silent_is_told_by_the_days_before(tmp_path):
+    log = clean_log()
+    second = log.request_time.dt.day == 2
+    log.loc[second & log.click.notna(), "click"] = 0
+    found = measures(built(tmp_path, log))["funnel"]
+    assert [day["verdict"] for day in found["days"].values()] == ["ok", "warn"]
+    assert found["verdict"] == "warn"
+
+
+@pytest.mark.parametrize(
+    ("exposed", "clicks", "verdict", "note"),
+    [
+        (3_000, 0, "warn", "no feedback: click, like"),
+        (3_000, 1, "ok", ""),  # who clicks need not like
+        (2_999, 0, "ok", ""),  # of few it may be chance
+        (0, 0, "not applicable", "nothing to measure"),
+    ],
+)
+def test_no_feedback_at_all_is_told_without_a_past(exposed, clicks, verdict, note):
+    state = {"last_stage": [0, 0, 0, 0, 0, exposed], "feedback.click": clicks}
+    facts = Facts(feedback=("click", "like"))
+    day = Day("2026-11-01", facts, {}, {}, {"funnel": Remembered({"": state})})
+    found = next(m for m in metrics([day], {})["measures"] if m["id"] == "funnel")
+    assert (found["verdict"], found["note"] or found["why"]) == (verdict, note)
