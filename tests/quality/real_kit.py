@@ -1,4 +1,4 @@
-"""Real logs as plain frames, and data sets built of them once a session.
+"""Real logs, and a small made up one, as plain frames, and data sets built of them once a session.
 
 Frames are made by pandas from the raw files alone, under the names that `measured.built` maps;
 oracles read them, never what we wrote. Tests take the builds from the fixture `real` (conftest).
@@ -20,7 +20,7 @@ import pytest
 from rankdistill.build import build
 from rankdistill.store.dataset import DataSet
 from tests.log.door_kit import settings
-from tests.quality.measured import built, measures
+from tests.quality.measured import built, clean_log, measures
 
 DATA = Path(os.environ.get("RANKDISTILL_REAL_DATA", ""))
 TREC, BANDIT, RATINGS = DATA / "cedr-trec-runs/wt", DATA / "open-bandit", DATA / "ml-100k"
@@ -138,6 +138,24 @@ def ratings() -> pd.DataFrame:
     return log.assign(rank=log.groupby("request_id").cumcount() + 1).drop(columns="rated")
 
 
+@cache
+def made_up() -> pd.DataFrame:
+    """Nine small days with lists of any length, gaps and repeats of ranks, rows that come twice,
+    missing scores; on the last two hours are missing, and on the last another teacher scores."""
+    random, log = np.random.default_rng(11), clean_log(seed=11, days=9, per_day=40, length=30)
+    log = log[log["rank"] <= log.request_id.map(dict(enumerate(random.integers(1, 31, 360))))]
+    log = log[random.random(len(log)) > 0.003].reset_index(drop=True)
+    early, day = log.request_time.dt.hour.isin([3, 4]), log.request_time.dt.day
+    log = log[~(early & (day >= 8))].reset_index(drop=True)
+    second = (log.request_time.dt.day == 9) & (log.request_id % 3 == 0)
+    log.loc[second, "teacher_version"] = "v2"
+    log.loc[second, "teacher_score"] += 2.0
+    log.loc[random.choice(len(log), 20, replace=False), "rank"] += 1
+    log.loc[random.choice(len(log), 7, replace=False), "teacher_score"] = np.nan
+    again, other = log.iloc[5::401], log.iloc[9::501]
+    return pd.concat([log, again, other.assign(teacher_score=other.teacher_score - 1)])
+
+
 def candidates(log: pd.DataFrame) -> pd.DataFrame:
     """One row of each candidate, in the log's order: of rows that say one twice, that of the best
     score, then of the first position. Rows of a score that is no number are none."""
@@ -145,6 +163,12 @@ def candidates(log: pd.DataFrame) -> pd.DataFrame:
     order = [name for name in ("teacher_score", "position") if name in log]
     best = sound.sort_values(order, ascending=[name == "position" for name in order])
     return best.drop_duplicates(KEY).sort_index(kind="stable")
+
+
+def of_logs(*names: str) -> pytest.MarkDecorator:
+    """The test for each of these builds; of a real log, where there is one."""
+    params = [pytest.param(n, marks=() if n == "made_up" else needs_real_logs) for n in names]
+    return pytest.mark.parametrize("name", params)
 
 
 @dataclass(frozen=True)
@@ -232,6 +256,7 @@ def pages(folder: Path) -> Real:
 
 
 BUILDS: dict[str, Callable[[Path], Real]] = {
+    "made_up": lambda folder: Real(made_up(), built(folder, made_up(), **LISTS)),
     "trec": lambda folder: Real(trec(), built(folder, trec(), **LISTS)),
     "trec_on_one_day": lambda folder: Real(trec(), built(folder, trec(), **ONE_DAY)),
     "trec_file": trec_file,

@@ -14,9 +14,8 @@ import pytest
 
 from rankdistill.quality.metrics import judged_days
 from tests.quality.measured import days, frame
-from tests.quality.real_kit import candidates, needs_real_logs
+from tests.quality.real_kit import candidates, needs_real_logs, of_logs
 
-pytestmark = needs_real_logs
 # 0.999 quantiles of chi-square by degrees of freedom from 1, as printed in statistical tables.
 CHI_SQUARE = (
     *(10.828, 13.816, 16.266, 18.467, 20.515, 22.458, 24.322, 26.124, 27.877, 29.588),
@@ -71,7 +70,7 @@ def histograms(log: pd.DataFrame, data_set) -> dict[str, dict[str, Counter]]:
     found = {}
     for dt, own in log.groupby(day_of(log)):
         requests = own.groupby("request_id").agg(t=("request_time", "first"), n=("rank", "size"))
-        drawn = pairs[pairs.dt == dt].request_id.value_counts()
+        drawn = pairs[pairs.dt == dt].request_id.astype(str).value_counts()
         long = requests.index[requests.n >= 2].astype(str)
         found[dt] = {
             "score": magnitudes(own.teacher_score),
@@ -85,9 +84,9 @@ def histograms(log: pd.DataFrame, data_set) -> dict[str, dict[str, Counter]]:
     return found
 
 
-@pytest.mark.parametrize("name", ["trec", "ratings"])
+@of_logs("made_up", "trec", "ratings")
 def test_a_day_drifts_as_far_as_its_distributions_do(real, name):
-    made = histograms(real(name).log, real(name).data_set)
+    made = histograms(candidates(real(name).log), real(name).data_set)
     dts, judged = list(made), judged_days(days(real(name).data_set), {})
     assert list(judged) == dts and judged[dts[0]]["Q30"].reading.value is None
     for place, dt in enumerate(dts[1:], start=1):
@@ -108,10 +107,10 @@ def test_a_day_drifts_as_far_as_its_distributions_do(real, name):
     assert real(name).measures["Q30"]["value"] == pytest.approx(max(values))
 
 
-@pytest.mark.parametrize("name", ["trec", "bts_file", "random_file", "ratings"])
+@of_logs("made_up", "trec", "bts_file", "random_file", "ratings")
 def test_hours_and_volume_are_those_of_the_raw_times(real, name):
-    log, judged = real(name).log, judged_days(days(real(name).data_set), {})
-    requests = log.drop_duplicates("request_id") if name != "trec" else log[log["rank"] == 1]
+    log, judged = candidates(real(name).log), judged_days(days(real(name).data_set), {})
+    requests = log.drop_duplicates("request_id")
     table = pd.crosstab(day_of(requests), requests.request_time.dt.hour)
     table = table.reindex(columns=range(24), fill_value=0)
     assert list(judged) == list(table.index)
@@ -126,6 +125,7 @@ def test_hours_and_volume_are_those_of_the_raw_times(real, name):
         assert found.parts["volume"] == (volume if volume is None else pytest.approx(volume))
 
 
+@needs_real_logs
 def test_volume_of_a_log_of_many_weeks_is_judged(real):
     log, found = real("ratings").log, real("ratings").measures["Q31"]
     volume = log.groupby(day_of(log)).request_id.nunique()
@@ -136,6 +136,7 @@ def test_volume_of_a_log_of_many_weeks_is_judged(real):
     assert "warn" in set(verdicts)
 
 
+@needs_real_logs
 def test_anomalies_are_robust_distances_from_the_same_weekdays(real):
     told = real("ratings").measures
     dts = list(told["Q32"]["days"])
@@ -159,7 +160,7 @@ def test_anomalies_are_robust_distances_from_the_same_weekdays(real):
     assert num > 0
 
 
-@pytest.mark.parametrize("name", ["trec", "trec_on_one_day", "bandit_pages"])
+@of_logs("made_up", "trec", "trec_on_one_day", "bandit_pages")
 def test_teachers_of_a_day_are_counted_and_their_scores_compared(real, name):
     log, judged = candidates(real(name).log), judged_days(days(real(name).data_set), {})
     dts = day_of(log) if name != "trec_on_one_day" else pd.Series("2026-11-01", log.index)
