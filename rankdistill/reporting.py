@@ -176,7 +176,8 @@ def check(
     if summary is not None:
         from rankdistill.quality.report.markdown import markdown
 
-        _append(summary, markdown(document, found.title))
+        # Whoever may see the run sees the summary: no ids.
+        _append(summary, markdown(document, found.title, examples=False))
     rows = list(words.lines(document))
     run.facts.update(verdict=document["verdict"], num_verdicts=document["num_verdicts"])
     told = f"{found.title}: {words.sentence(document)}"
