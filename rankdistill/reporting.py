@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rankdistill.config import load
+from rankdistill.config import Options, load
 from rankdistill.document import apply_overrides, read_document
 from rankdistill.errors import ConfigError, GateError, PlaceError
-from rankdistill.measuring import line, reaches
 from rankdistill.quality import words
 from rankdistill.quality.junit import junit as as_junit
 from rankdistill.quality.metrics import Day, as_text
@@ -48,6 +47,12 @@ class Asked:
             raise ConfigError(
                 "E0105", "give --data, or --metrics, or --config (its output is meant)"
             )
+
+
+class _Own(Options):
+    """What --set sets where there is no config file."""
+
+    quality: QualityOptions = QualityOptions()
 
 
 @dataclass(frozen=True)
@@ -100,10 +105,9 @@ def chosen(config: str | None, overrides: Sequence[str]) -> tuple[Settings | Non
     if config is not None:
         settings = read_settings(config, list(overrides))
         return settings, settings.quality
-    own = [override.removeprefix("quality.") for override in overrides]
-    if own != list(overrides) or not own:
-        return None, load(QualityOptions, apply_overrides(read_document("{}", "--set"), own))
-    raise ConfigError("E0108", "without --config only quality.* can be set", found=own[0])
+    if others := [one for one in overrides if not one.startswith(("quality.", "quality="))]:
+        raise ConfigError("E0108", "without --config only quality.* can be set", found=others[0])
+    return None, load(_Own, apply_overrides(read_document("{}", "--set"), overrides)).quality
 
 
 def report(run: Run, asked: Asked, out: str, redact_ids: bool) -> None:
@@ -176,7 +180,8 @@ def check(
     if summary is not None:
         from rankdistill.quality.report.markdown import markdown
 
-        _append(summary, markdown(document, found.title))
+        # Whoever may see the run sees the summary: no ids.
+        _append(summary, markdown(document, found.title, examples=False))
     rows = list(words.lines(document))
     run.facts.update(verdict=document["verdict"], num_verdicts=document["num_verdicts"])
     told = f"{found.title}: {words.sentence(document)}"
@@ -190,13 +195,13 @@ def check(
             found=f"days {', '.join(document['days'][:5])}",
             help="a day without rows? --fail-on never lets it through",
         )
-    if reaches(document["verdict"], fail_on):
+    if words.reaches(document["verdict"], fail_on):
         bad = words.bad(document)
         raise GateError(
             "E0602",
             f"{found.title}: a quality gate {'fails' if fail_on == 'fail' else 'warns or fails'}",
-            found="; ".join(line(measure) for measure in bad),
-            help=f"rankdistill report shows it; docs/measures says what to do about {bad[0]['id']}",
+            found=words.stopped(document, fail_on),
+            help=f"rankdistill report shows it; rankdistill explain {bad[0]['id']} says what to do",
         )
 
 

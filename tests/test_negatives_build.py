@@ -18,8 +18,8 @@ from rankdistill.errors import InputError, UserErrors
 from rankdistill.log.days import Asked
 from rankdistill.log.simulate import SimulateOptions, simulate
 from rankdistill.request import preview_request
-from rankdistill.settings import Settings
 from rankdistill.store.dataset import DataSet
+from tests.feed_kit import feed
 
 DAYS = ["2026-11-01", "2026-11-02", "2026-11-03"]
 TABLES = ("lists", "pointwise", "items", "responses", "negatives")
@@ -34,20 +34,12 @@ def simulated(tmp_path_factory):
 
 
 def settings(simulated, output, *, catalogue=SHORT, negatives=None, **more):
-    return Settings.model_validate(
-        {
-            "output": str(output),
-            "log": {
-                "path": str(simulated.log),
-                "stage": {"from": "column", "column": "stage"},
-                "columns": {"feedback": ["click"]},
-            },
-            "catalogue": catalogue,
-            "quality": {"fail_on": "never"},  # days of 30 requests, catalogues of two items, ...
-            "samples": {"pointwise": {}, "negatives": negatives or {"history_window": "2d"}},
-            **more,
-        }
-    )
+    own = {
+        "catalogue": catalogue,
+        "quality": {"fail_on": "never"},  # days of 30 requests, catalogues of two items, ...
+        "samples": {"pointwise": {}, "negatives": negatives or {"history_window": "2d"}},
+    }
+    return feed(simulated.log, output, **{**own, **more})
 
 
 def hashes(output):

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree as Xml
 
-from rankdistill.quality.judged import SEVERITY
-from rankdistill.quality.words import BAD, plain, reasons, value_of
+from rankdistill.quality.words import plain, reaches, reasons, value_of
 
 
 def junit(document: Mapping[str, Any], fail_on: str) -> str:
@@ -21,7 +20,7 @@ def junit(document: Mapping[str, Any], fail_on: str) -> str:
         if verdict == "not applicable":
             Xml.SubElement(case, "skipped", message=plain(measure["why"]))
             continue
-        if fail_on != "never" and verdict in BAD and SEVERITY[verdict] >= SEVERITY[fail_on]:
+        if reaches(verdict, fail_on):
             failure = Xml.SubElement(case, "failure", type=verdict, message=plain(told))
             failure.text = told
         value = value_of(measure, measure["value"])

@@ -78,7 +78,9 @@ def test_a_failing_gate_publishes_nothing_and_fail_on_says_what_is_failing(place
     run("report", "--metrics", kept, "--out", "page")
     assert "Do not train on this yet" in Path("page/report.html").read_text()
     run("build", "-c", "warns.yaml", "--fail-on", "warn", code=1)
-    assert "warning: Q06" in run("build", "-c", "strict.yaml", "--fail-on", "never").stderr
+    told = "Q06 Request length fails: requests with fewer than two candidates: 0% (warns above"
+    assert told in error
+    assert f"warning: {told}" in run("build", "-c", "strict.yaml", "--fail-on", "never").stderr
     assert "known are fail, warn" in run("build", "-c", "x", "--fail-on", "some", code=2).stderr
 
 
@@ -92,6 +94,11 @@ def test_check_judges_with_the_gates_of_the_config_and_exits_with_1(strict):
     run("check", "-c", "strict.yaml", "--fail-on", "never")
     gate = 'quality.gates={"Q06": {"fail": -1}}'
     run("check", "--data", "feed", "--set", gate, code=1)
+    part = "quality.gates.Q18.least_fill=null"
+    shown = run("check", "--data", "feed", "--set", part, code=2).stderr
+    assert f"\n  --> --set {part}\n" in shown
+    assert """--set 'quality.gates."Q18.least_fill"=null'""" in shown
+    run("check", "--data", "feed", "--set", 'quality.gates."Q18.least_fill"=null')
     assert "only quality" in run("check", "--data", "feed", "--set", "seed=1", code=2).stderr
 
 
@@ -232,6 +239,8 @@ def test_the_job_is_the_verb(built):
 def test_explain_tells_a_measure_as_its_page_does():
     assert run("explain", "q07").stdout.startswith("# Q07 ")
     assert "## What to do" in run("explain", "Q07").stdout
+    unknown = run("explain", "Q7", code=2).stderr
+    assert "rankdistill explain Q07" in unknown and "Q34, funnel" in unknown
 
 
 def test_check_computes_the_metrics_again_from_the_tables(strict):

@@ -45,6 +45,26 @@ def test_repeated_rows_are_counted_by_whether_they_are_equal(tmp_path):
     assert found["Q01"]["value"] == 0
 
 
+def test_examples_name_the_rows_that_were_set_aside(tmp_path):
+    log = clean_log()
+    equal, differing = log.iloc[30:33], log.iloc[100:102].assign(teacher_score=9.0)
+    log = pd.concat([log, equal, differing])
+    log.iloc[70, log.columns.get_loc("teacher_score")] = np.inf
+    found = measures(built(tmp_path, log))
+    rows = {
+        "equal to the row that is used": equal,
+        "differs from the row that is used": differing,
+    }
+    expected = {
+        (str(row.request_id), str(row.item_id), note)
+        for note, of_note in rows.items()
+        for row in of_note.itertuples()
+    }
+    assert {tuple(e.values()) for e in found["Q02"]["examples"]} == expected
+    bad = (str(log.request_id.iloc[70]), str(log.item_id.iloc[70]), "infinite")
+    assert [tuple(e.values()) for e in found["Q04"]["examples"]] == [bad]
+
+
 def test_bad_scores_are_counted_by_kind_among_ranked_rows(tmp_path):
     log = clean_log()
     log.loc[[3, 50], "teacher_score"] = np.inf

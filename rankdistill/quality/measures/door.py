@@ -12,6 +12,14 @@ from rankdistill.quality.state import Adder, State
 
 DUPLICATES = {"equal": "duplicate_equal", "differing": "duplicate_differing"}
 BAD_SCORES = {"nan": "score_nan", "infinite": "score_infinite", "null": "score_null"}
+# reason -> the measure that shows such rows, and what it says of them.
+EXAMPLES = {
+    "duplicate_equal": ("Q02", "equal to the row that is used"),
+    "duplicate_differing": ("Q02", "differs from the row that is used"),
+    "score_nan": ("Q04", "NaN"),
+    "score_infinite": ("Q04", "infinite"),
+    "score_null": ("Q04", "missing, though the ranker saw the item"),
+}
 
 
 def _watch_rows(seen: Seen, add: Adder, facts: Facts) -> None:
