@@ -69,7 +69,7 @@ def histograms(log: pd.DataFrame, data_set) -> dict[str, dict[str, Counter]]:
     points, lists, pairs = (frame(data_set, t) for t in ("pointwise", "listwise", "pairwise"))
     found = {}
     for dt, own in log.groupby(day_of(log)):
-        requests = own.groupby("request_id").agg(t=("request_time", "first"), n=("rank", "size"))
+        requests = own.groupby("request_id").agg(t=("request_time", "first"), n=("item_id", "size"))
         drawn = pairs[pairs.dt == dt].request_id.astype(str).value_counts()
         long = requests.index[requests.n >= 2].astype(str)
         found[dt] = {
@@ -84,7 +84,7 @@ def histograms(log: pd.DataFrame, data_set) -> dict[str, dict[str, Counter]]:
     return found
 
 
-@of_logs("made_up", "trec", "ratings")
+@of_logs("made_up", "trec", "bts_file", "random_file", "ratings")
 def test_a_day_drifts_as_far_as_its_distributions_do(real, name):
     made = histograms(candidates(real(name).log), real(name).data_set)
     dts, judged = list(made), judged_days(days(real(name).data_set), {})

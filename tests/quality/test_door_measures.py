@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rankdistill.lists.batch import STAGES
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measures.hours import cut_off
 from rankdistill.quality.metrics import metrics
 from rankdistill.quality.state import Remembered
+from tests.quality.lists_kit import awkward, told
 from tests.quality.measured import START, bad, built, clean_log, days, frame, measures
 
 OURS = {"Q01", "Q02", "Q03", "Q04", "Q23", "Q24", "Q25", "Q26", "Q27", "Q28", "Q29", "Q31", "Q34"}
@@ -74,6 +76,39 @@ def test_bad_scores_are_counted_by_kind_among_ranked_rows(tmp_path):
         {"nan": 0, "infinite": 2 / len(log), "null": 1 / len(log)}
     )
     assert found["verdict"] == "warn"
+
+
+def test_bad_scores_are_a_share_of_what_the_ranker_saw(tmp_path):
+    log = clean_log()
+    dropped = log["rank"] > 30
+    log["rank"] = log["rank"].astype("Int32")
+    log.loc[dropped, ["rank", "teacher_score"]] = None  # of no fault: it never came so far
+    log.loc[[3, 50, 90], "teacher_score"] = None
+    found = measures(built(tmp_path, log))["Q04"]
+    assert (found["value"], found["n"]) == (pytest.approx(3 / (~dropped).sum()), (~dropped).sum())
+
+
+def test_a_score_is_bad_in_three_ways():
+    rows = awkward(80)
+    seen = sum(STAGES[row["stage"]] >= STAGES["ranked"] for row in rows if "item_id" in row)
+    door = {"rejected.score_nan": 1, "rejected.score_infinite": 2, "rejected.score_null": 4}
+    found = told("Q04", rows, **door, **{"rejected.item_id_missing": 8}).reading
+    assert (found.value, found.n) == (7 / (seen + 7), seen + 7)
+    assert found.parts == {
+        k: n / (seen + 7) for k, n in zip(("nan", "infinite", "null"), (1, 2, 4), strict=True)
+    }
+
+
+def test_rows_are_used_or_rejected_and_what_was_left_out_on_purpose_is_neither():
+    rows = awkward(80)
+    used = sum("item_id" in row for row in rows)
+    door = {"rows_in": used + 9, "rejected.score_nan": 4, "rejected.duplicate_equal": 5}
+    found = told("Q01", rows, **door, **{"skipped.other_dt": 70}).reading
+    assert (found.value, found.n) == (0, used + 9)
+    assert found.parts == {"used": used / (used + 9), "rejected": 9 / (used + 9)}
+    assert told("Q01", rows, **{**door, "rows_in": used + 7}).reading.value == 2  # two too many
+    repeats = told("Q02", rows, **door, **{"rejected.duplicate_differing": 2}).reading
+    assert (repeats.value, repeats.n) == (7 / (used + 9), used + 9)
 
 
 def test_a_day_whose_lists_lack_rows_is_told(tmp_path):

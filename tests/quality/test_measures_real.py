@@ -217,3 +217,14 @@ def test_the_funnel_is_as_wide_as_the_log(real, name):
     shown = found["histogram"]["funnel"]
     assert dict(zip(shown["labels"], shown["counts"], strict=True)) == wide
     assert (found["value"], found["n"]) == (pytest.approx(wide["exposed"] / num), num)
+
+
+@needs_real_logs
+def test_a_segment_says_what_its_day_says(real):
+    told = real("trec").measures  # a version of the teacher on each of two days
+    segmented = {name: m for name, m in told.items() if m["segments"]}
+    assert len(segmented) > 12
+    for name, found in segmented.items():
+        for day, segment in zip(found["days"].values(), found["segments"], strict=True):
+            assert segment["value"] == pytest.approx(day["value"]), name
+            assert segment["n"] == day["n"], name
