@@ -17,6 +17,7 @@ from rankdistill.quality.state import Remembered
 from tests.quality.lists_kit import awkward, told
 from tests.quality.measured import START, bad, built, clean_log, days, frame, measures
 
+EPOCH = pd.Timestamp(0, tz="UTC")
 OURS = {"Q01", "Q02", "Q03", "Q04", "Q23", "Q24", "Q25", "Q26", "Q27", "Q28", "Q29", "Q31", "Q34"}
 
 
@@ -169,6 +170,20 @@ def test_labels_are_young_within_the_window_before_the_last_request(tmp_path):
     is_young = first_clicks.request_time + pd.Timedelta("25h") > end
     assert first["value"] == pytest.approx(is_young.mean())
     assert found["verdict"] == "fail"
+
+
+@pytest.mark.parametrize("window", ["5h", "26h", "30s"])
+def test_young_labels_are_told_to_a_tick_of_the_window(tmp_path, window):
+    log = clean_log()
+    found = measures(built(tmp_path, log, quality={"attribution_window": window}))["Q29"]
+    clicked, span = log[log.click == 1], pd.Timedelta(window)
+    tick, end = max(span / 24, pd.Timedelta("1min")), log.request_time.max()
+    for dt, told in found["days"].items():
+        times = clicked.request_time[clicked.request_time.dt.strftime("%Y-%m-%d") == dt]
+        first, last = (t - (t - EPOCH) % tick for t in (times, end))
+        assert told["value"] == pytest.approx((first + span > last).mean())
+        least, most = ((times + span + d > end).sum() for d in (-tick, tick))
+        assert least <= round(told["value"] * told["n"]) <= most
 
 
 def test_without_a_window_no_label_is_young(tmp_path):
