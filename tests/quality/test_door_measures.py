@@ -178,12 +178,12 @@ def test_young_labels_are_told_to_a_tick_of_the_window(tmp_path, window):
     found = measures(built(tmp_path, log, quality={"attribution_window": window}))["Q29"]
     clicked, span = log[log.click == 1], pd.Timedelta(window)
     tick, end = max(span / 24, pd.Timedelta("1min")), log.request_time.max()
-    for dt, told in found["days"].items():
+    for dt, of_day in found["days"].items():
         times = clicked.request_time[clicked.request_time.dt.strftime("%Y-%m-%d") == dt]
         first, last = (t - (t - EPOCH) % tick for t in (times, end))
-        assert told["value"] == pytest.approx((first + span > last).mean())
+        assert of_day["value"] == pytest.approx((first + span > last).mean())
         least, most = ((times + span + d > end).sum() for d in (-tick, tick))
-        assert least <= round(told["value"] * told["n"]) <= most
+        assert least <= round(of_day["value"] * of_day["n"]) <= most
 
 
 def test_without_a_window_no_label_is_young(tmp_path):
