@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 
 from rankdistill import differ, reporting
@@ -27,16 +28,27 @@ class Asked:
     overrides: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if (self.b is None) == (self.baseline is None):
-            raise ConfigError("E0105", "give A and B, or A and --baseline, not both")
+        if self.b is not None and self.baseline is not None:
+            raise ConfigError("E0105", "give B or --baseline, not both", found=self.b)
+        if self.b is None and self.baseline is None:
+            verb = f"rankdistill diff {shlex.quote(self.a)}"
+            raise ConfigError(
+                "E0105",
+                f"what is {self.a} to be compared with?",
+                help=f"with another data set or build: {verb} OTHER, or OTHER@BUILD; with the "
+                f"build before: {verb} --baseline last:1; with the day before: {verb} --baseline "
+                "yesterday",
+            )
 
 
-def diff(run: Run, asked: Asked, out: str | None) -> None:
+def diff(run: Run, asked: Asked, out: str | None, redact_ids: bool = False) -> None:
     """Tell what changed, and write it where `out` says."""
     from rankdistill.quality.report.diff import markdown, page, text
+    from rankdistill.quality.report.redact import redacted_diff
 
     _, options = reporting.chosen(asked.config, asked.overrides)
-    found = json.loads(as_text(differ.diff(*_picked(asked), options.chosen_gates())))
+    compared = differ.diff(*_picked(asked), options.chosen_gates())
+    found = json.loads(as_text(redacted_diff(compared) if redact_ids else compared))
     files = []
     if out is not None:
         folder = reporting.made_folder(out)

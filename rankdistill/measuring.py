@@ -16,8 +16,8 @@ import pyarrow as pa
 from rankdistill import __version__
 from rankdistill.errors import GateError, InputError, UserError
 from rankdistill.prepare import Prepared
+from rankdistill.quality import words
 from rankdistill.quality.facts import Facts
-from rankdistill.quality.judged import SEVERITY
 from rankdistill.quality.measures.hours import cut_off
 from rankdistill.quality.metrics import PAST_DAYS, SCHEMA, TABLE, Day, as_text, metrics
 from rankdistill.quality.options import SEGMENT_COLUMNS, QualityOptions
@@ -129,23 +129,20 @@ def pass_gates(
     """
     past, told = _past(data_set, staging.base, min(day.dt for day in days))
     document = metrics(days, options.chosen_gates(), past)
-    bad = sorted(
-        (m for m in document["measures"] if m["verdict"] in ("warn", "fail")),
-        key=lambda m: -SEVERITY[m["verdict"]],
-    )
-    if reaches(document["verdict"], options.fail_on):
+    bad = words.bad(document)
+    if words.reaches(document["verdict"], options.fail_on):
         place = keep_failed(data_set, staging.build_id, document)
         fault = GateError(
             "E0602",
             "a quality gate failed, nothing is published",
-            found="; ".join(line(m) for m in bad),
+            found=words.stopped(document, options.fail_on),
             help=f"rankdistill report --metrics {place}, and rankdistill explain {bad[0]['id']}; "
             "build --fail-on never publishes in spite of it",
         )
         for warning in warnings:
             fault.add_note(f"warning: {warning}")
         raise fault
-    return [*told, *(line(m) for m in bad)]
+    return [*told, *(words.line(m) for m in bad)]
 
 
 def _past(data_set: DataSet, base: Build | None, first: str) -> tuple[list[Day], list[str]]:
@@ -160,11 +157,6 @@ def _past(data_set: DataSet, base: Build | None, first: str) -> tuple[list[Day],
         return [], [f"the metrics of the days before cannot be read, so none is compared: {fault}"]
 
 
-def reaches(verdict: str, fail_on: str) -> bool:
-    """Whether a verdict is as bad as `fail_on` or worse."""
-    return fail_on != "never" and SEVERITY[verdict] >= SEVERITY[fail_on]
-
-
 def keep_failed(data_set: DataSet, build_id: str, document: Mapping[str, Any]) -> Path:
     """The metrics of a build that is not published, with examples of the failing rows."""
     folder = data_set.root / FAILED
@@ -172,16 +164,3 @@ def keep_failed(data_set: DataSet, build_id: str, document: Mapping[str, Any]) -
     place = folder / f"{build_id}.metrics.json"
     place.write_text(as_text(document), encoding="utf-8")
     return place
-
-
-def line(measure: Mapping[str, Any]) -> str:
-    """One measure in a line, by its values with the worst verdict: "Q07 Teacher ties fail: 0.31
-    (n 9,800)", "Q18 Mix of sources fail: least_fill 0.4 (n 1,200)"."""
-    values = {"": measure["value"], **measure["parts"]}
-    worst = [part for part, verdict in measure["verdicts"].items() if verdict == measure["verdict"]]
-    told = ", ".join(_valued(part, values.get(part)) for part in worst or [""])
-    return f"{measure['id']} {measure['name']} {measure['verdict']}: {told} (n {measure['n']:,})"
-
-
-def _valued(part: str, value: float | None) -> str:
-    return f"{part} {'-' if value is None else format(value, '.4g')}".strip()

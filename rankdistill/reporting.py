@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from rankdistill.config import load
+from rankdistill.config import Options, load
 from rankdistill.document import apply_overrides, read_document
 from rankdistill.errors import ConfigError, GateError, PlaceError
-from rankdistill.measuring import line, reaches
 from rankdistill.quality import words
+from rankdistill.quality.junit import is_junit
 from rankdistill.quality.junit import junit as as_junit
 from rankdistill.quality.metrics import Day, as_text
 from rankdistill.quality.options import QualityOptions
@@ -26,6 +27,7 @@ from rankdistill.store.files import replace_text
 from rankdistill.verbs import Run
 from rankdistill.verdict import days_read, judged_build, read_file
 
+NEAR = 65_536  # bytes at a file's start that tell what it is
 FILES = ("report.html", "report.md", "report.json")
 
 
@@ -48,6 +50,12 @@ class Asked:
             raise ConfigError(
                 "E0105", "give --data, or --metrics, or --config (its output is meant)"
             )
+
+
+class _Own(Options):
+    """What --set sets where there is no config file."""
+
+    quality: QualityOptions = QualityOptions()
 
 
 @dataclass(frozen=True)
@@ -100,10 +108,9 @@ def chosen(config: str | None, overrides: Sequence[str]) -> tuple[Settings | Non
     if config is not None:
         settings = read_settings(config, list(overrides))
         return settings, settings.quality
-    own = [override.removeprefix("quality.") for override in overrides]
-    if own != list(overrides) or not own:
-        return None, load(QualityOptions, apply_overrides(read_document("{}", "--set"), own))
-    raise ConfigError("E0108", "without --config only quality.* can be set", found=own[0])
+    if others := [one for one in overrides if not one.startswith(("quality.", "quality="))]:
+        raise ConfigError("E0108", "without --config only quality.* can be set", found=others[0])
+    return None, load(_Own, apply_overrides(read_document("{}", "--set"), overrides)).quality
 
 
 def report(run: Run, asked: Asked, out: str, redact_ids: bool) -> None:
@@ -145,6 +152,26 @@ def write(place: Path, text: str) -> None:
         raise _unwritable(str(place), fault) from fault
 
 
+def refuse_foreign(path: str, is_ours: Callable[[str], bool], what: str) -> None:
+    """PlaceError E0202 where a file is there whose start is not of the kind to be written.
+
+    Nothing, an empty file, and what is no file (a pipe) are fine.
+    """
+    place = Path(path)
+    try:
+        with open(place, "rb") if place.is_file() else BytesIO() as file:
+            start = file.read(NEAR).decode("utf-8", "replace")
+    except OSError as fault:
+        raise _unwritable(path, fault) from fault
+    if start.strip() and not is_ours(start):
+        raise PlaceError(
+            "E0202",
+            f"{path} is there and {what}: it is not overwritten",
+            found=start.strip().splitlines()[0][:80],
+            help="name another file, or remove it",
+        )
+
+
 def _unwritable(place: str, fault: OSError) -> PlaceError:
     return PlaceError(
         "E0202", f"{place} cannot be written", found=str(fault.strerror), help="name another place"
@@ -152,6 +179,8 @@ def _unwritable(place: str, fault: OSError) -> PlaceError:
 
 
 def preview(run: Run, chosen: Settings, request_id: str, why: bool, html: str | None) -> None:
+    if html is not None:
+        refuse_foreign(html, is_page, "no HTML page")
     found = DataSet.open(chosen.output)
     shown = preview_request(found, chosen, request_id, why=why)
     if why and differs(found, chosen):
@@ -166,9 +195,15 @@ def preview(run: Run, chosen: Settings, request_id: str, why: bool, html: str | 
     run.show(html, {**shown.as_dict(), "html": html})
 
 
+def is_page(start: str) -> bool:
+    return start.lstrip().lower().startswith(("<!doctype html", "<html"))
+
+
 def check(
     run: Run, asked: Asked, junit: str | None, summary: str | None, recompute: bool = False
 ) -> None:
+    if junit is not None:
+        refuse_foreign(junit, is_junit, "no JUnit file")  # before the work
     found = _recomputed(asked) if recompute else find(asked)
     document, fail_on = found.document, found.options.fail_on
     if junit is not None:
@@ -191,13 +226,13 @@ def check(
             found=f"days {', '.join(document['days'][:5])}",
             help="a day without rows? --fail-on never lets it through",
         )
-    if reaches(document["verdict"], fail_on):
+    if words.reaches(document["verdict"], fail_on):
         bad = words.bad(document)
         raise GateError(
             "E0602",
             f"{found.title}: a quality gate {'fails' if fail_on == 'fail' else 'warns or fails'}",
-            found="; ".join(line(measure) for measure in bad),
-            help=f"rankdistill report shows it; docs/measures says what to do about {bad[0]['id']}",
+            found=words.stopped(document, fail_on),
+            help=f"rankdistill report shows it; rankdistill explain {bad[0]['id']} says what to do",
         )
 
 

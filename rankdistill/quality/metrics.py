@@ -212,7 +212,7 @@ def _measure(found: Judged, by_day: Mapping[str, Judged]) -> dict[str, Any]:
             for name, (reading, verdict) in found.segments.items()
         ],
         "days": {
-            dt: {"value": j.reading.value, "n": j.reading.n, "verdict": j.verdict}
+            dt: {"value": _rounded(j.reading.value), "n": j.reading.n, "verdict": j.verdict}
             for dt, j in by_day.items()
         },
         "examples": [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, field_validator
 
 from rankdistill.config import Options
 from rankdistill.log.days import duration
@@ -34,6 +34,26 @@ def _is_span(text: str) -> str:
 Span = Annotated[str, AfterValidator(_is_span)]
 
 
+def gate_names() -> list[str]:
+    """Every gate there is: Q06, Q06.over_cap, ..."""
+    return [
+        f"{measure.id}.{part}" if part else measure.id
+        for measure in MEASURES.values()
+        for part in measure.gates
+    ]
+
+
+def _is_gate(name: str) -> str:
+    if name not in gate_names():
+        raise ValueError(f'no gate is called "{name}"')
+    return name
+
+
+GateName = Annotated[
+    str, AfterValidator(_is_gate), WithJsonSchema({"type": "string", "enum": gate_names()})
+]
+
+
 class QualityOptions(Options):
     """gates: by measure (Q07) or part of one (Q06.over_cap) -> thresholds; null switches it off.
 
@@ -45,7 +65,7 @@ class QualityOptions(Options):
 
     measure: bool = Field(True, description="measure while building")
     fail_on: FailOn = Field("fail", description="verdict from which on nothing is published")
-    gates: dict[str, GateOptions | None] = {}
+    gates: dict[GateName, GateOptions | None] = {}
     segments: tuple[str, ...] | None = None
     tie_eps: float = Field(default=0.0, ge=0)
     min_margin: float = Field(default=0.0, ge=0)
@@ -54,13 +74,8 @@ class QualityOptions(Options):
 
     @field_validator("gates")
     @classmethod
-    def _known(cls, gates: dict[str, GateOptions | None]) -> dict[str, GateOptions | None]:
-        known = gate_names()
+    def _shaped(cls, gates: dict[str, GateOptions | None]) -> dict[str, GateOptions | None]:
         for name, gate in gates.items():
-            if name not in known:
-                near = [k for k in known if k.split(".")[0] == name.split(".")[0].upper()]
-                shown = ", ".join(near or known)
-                raise ValueError(f'no gate is called "{name}"; known are {shown}')
             if gate is not None:
                 _check_shape(name, gate)
         return gates
@@ -71,15 +86,6 @@ class QualityOptions(Options):
             name: None if gate is None else Gate(gate.warn, gate.fail, own_gate(name).worse)
             for name, gate in self.gates.items()
         }
-
-
-def gate_names() -> list[str]:
-    """Every gate there is: Q06, Q06.over_cap, ..."""
-    return [
-        f"{measure.id}.{part}" if part else measure.id
-        for measure in MEASURES.values()
-        for part in measure.gates
-    ]
 
 
 def own_gate(name: str) -> Gate:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_kit import CONFIG, ROOT, run
+from cli_kit import CONFIG, REQUEST, ROOT, run
 
 from rankdistill.store.dataset import DataSet
 
@@ -81,7 +81,9 @@ def test_a_failing_gate_publishes_nothing_and_fail_on_says_what_is_failing(place
     run("report", "--metrics", kept, "--out", "page")
     assert "Do not train on this yet" in Path("page/report.html").read_text()
     run("build", "-c", "warns.yaml", "--fail-on", "warn", code=1)
-    assert "warning: Q06" in run("build", "-c", "strict.yaml", "--fail-on", "never").stderr
+    told = "Q06 Request length fails: requests with fewer than two candidates: 0% (warns above"
+    assert told in error
+    assert f"warning: {told}" in run("build", "-c", "strict.yaml", "--fail-on", "never").stderr
     assert "known are fail, warn" in run("build", "-c", "x", "--fail-on", "some", code=2).stderr
 
 
@@ -95,6 +97,11 @@ def test_check_judges_with_the_gates_of_the_config_and_exits_with_1(strict):
     run("check", "-c", "strict.yaml", "--fail-on", "never")
     gate = 'quality.gates={"Q06": {"fail": -1}}'
     run("check", "--data", "feed", "--set", gate, code=1)
+    part = "quality.gates.Q18.least_fill=null"
+    shown = run("check", "--data", "feed", "--set", part, code=2).stderr
+    assert f"\n  --> --set {part}\n" in shown
+    assert """--set 'quality.gates."Q18.least_fill"=null'""" in shown
+    run("check", "--data", "feed", "--set", 'quality.gates."Q18.least_fill"=null')
     assert "only quality" in run("check", "--data", "feed", "--set", "seed=1", code=2).stderr
 
 
@@ -104,6 +111,35 @@ def test_check_writes_junit_and_appends_to_a_summary(strict):
     assert '<testsuite name="rankdistill check" failures="1"' in Path("j.xml").read_text()
     assert 'failures="0"' in Path("good.xml").read_text()
     assert Path("s.md").read_text().count("# Sample quality of build 1 of feed") == 2
+
+
+def test_a_file_that_is_no_junit_is_not_overwritten(built):
+    for text in ("precious: 1\n", "<notes><testsuite/></notes>", "<testsuitesx/>"):
+        Path("mine").write_text(text)
+        shown = run("check", "--data", "feed", "--junit", "mine", code=4).stderr
+        assert "error[E0202]: mine is there and no JUnit file" in shown
+        assert Path("mine").read_text() == text
+    other = '<?xml version="1.0"?>\n<!-- of pytest -->\n<testsuites><testsuite/></testsuites>'
+    for text in ("", other, '<testsuite name="x"/>'):
+        Path("j.xml").write_text(text)
+        run("check", "--data", "feed", "--junit", "j.xml")
+        assert 'name="rankdistill check"' in Path("j.xml").read_text()
+    preview = ("preview", REQUEST, "-c", "feed.yaml", "--html")
+    assert "E0202" in run(*preview, "feed.yaml", code=4).stderr
+    for _ in range(2):
+        run(*preview, "page.html")
+
+
+def test_metrics_and_card_that_are_gone_are_written_again_by_a_build_that_has_nothing_to_do(built):
+    names = ("metrics.json", "croissant.json")
+    before = {name: Path("feed", name).read_text() for name in names}
+    for name in names:
+        Path("feed", name).unlink()
+    first = run("build", "-c", "feed.yaml").stdout.splitlines()[0]
+    assert first == "up to date: build 1 of feed; only metrics.json, croissant.json written"
+    assert {name: Path("feed", name).read_text() for name in names} == before
+    again = run("build", "-c", "feed.yaml").stdout
+    assert again.startswith("up to date: build 1 of feed; nothing written")
 
 
 def test_check_says_as_json_what_it_says_as_text(built):
@@ -235,6 +271,8 @@ def test_the_job_is_the_verb(built):
 def test_explain_tells_a_measure_as_its_page_does():
     assert run("explain", "q07").stdout.startswith("# Q07 ")
     assert "## What to do" in run("explain", "Q07").stdout
+    unknown = run("explain", "Q7", code=2).stderr
+    assert "rankdistill explain Q07" in unknown and "Q34, funnel" in unknown
 
 
 def test_check_computes_the_metrics_again_from_the_tables(strict):

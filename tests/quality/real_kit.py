@@ -1,4 +1,4 @@
-"""Real logs as plain frames, and data sets built of them once a session.
+"""Real logs, and a small made up one, as plain frames, and data sets built of them once a session.
 
 Frames are made by pandas from the raw files alone, under the names that `measured.built` maps;
 oracles read them, never what we wrote. Tests take the builds from the fixture `real` (conftest).
@@ -13,13 +13,14 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from rankdistill.build import build
 from rankdistill.store.dataset import DataSet
 from tests.log.door_kit import settings
-from tests.quality.measured import built, measures
+from tests.quality.measured import built, clean_log, measures
 
 DATA = Path(os.environ.get("RANKDISTILL_REAL_DATA", ""))
 TREC, BANDIT, RATINGS = DATA / "cedr-trec-runs/wt", DATA / "open-bandit", DATA / "ml-100k"
@@ -27,10 +28,11 @@ needs_real_logs = pytest.mark.skipif(
     not all(folder.is_dir() for folder in (TREC, BANDIT, RATINGS)),
     reason="RANKDISTILL_REAL_DATA is unset or lacks one of the real logs",
 )
+KEY = ["request_id", "item_id"]
 SHOWN = 10  # of a ranked list; what a page of results holds
 TREC_DAYS = {"wt12": "2026-11-01", "wt13": "2026-11-02"}
-# Eleven weeks of ratings, so that each weekday of the last ones has seven before.
-FIRST_RATED, LAST_RATED = pd.Timestamp("1997-11-03", tz="UTC"), pd.Timestamp("1998-01-18", tz="UTC")
+# Nine weeks of ratings, so that the weekdays of the last two have seven before.
+FIRST_RATED, LAST_RATED = pd.Timestamp("1997-11-03", tz="UTC"), pd.Timestamp("1998-01-04", tz="UTC")
 
 
 def trec_run(name: str) -> pd.DataFrame:
@@ -67,6 +69,19 @@ def trec() -> pd.DataFrame:
 
 
 @cache
+def spoiled_run() -> pd.DataFrame:
+    """The run of wt13 with what goes wrong on the way: scores that are no numbers, lines that
+    come twice, and lines that come again with another score."""
+    run = trec_run("wt13")
+    place = run.index
+    run.loc[place % 97 == 5, "teacher_score"] = np.inf
+    run.loc[place % 89 == 3, "teacher_score"] = np.nan
+    again = run[(place % 83 == 1) & np.isfinite(run.teacher_score)]
+    other = run[(place % 101 == 2) & np.isfinite(run.teacher_score)]
+    return pd.concat([run, again, other.assign(teacher_score=other.teacher_score - 1)])
+
+
+@cache
 def bandit(policy: str) -> pd.DataFrame:
     """Single exposures of a policy ("bts", "random"): a request each, its score the propensity."""
     raw = pd.read_csv(BANDIT / policy / "men/men.csv", dtype={"click": float})
@@ -92,7 +107,10 @@ def bandit_pages() -> pd.DataFrame:
     log = pd.concat([bandit("bts"), bandit("random")], ignore_index=True)
     hour = log.request_time.dt.floor("h")
     page = log.teacher_version + "|" + log.user_id + "|" + hour.astype(str)
-    return log.assign(request_id=page, request_time=hour)
+    log = log.assign(request_id=page, request_time=hour)
+    # Clicked and not, and alike otherwise: which of them is used is nobody's to know.
+    alike = log.groupby(["request_id", "item_id", "teacher_score", "position"]).click
+    return log[alike.transform("nunique") == 1]
 
 
 @cache
@@ -118,6 +136,46 @@ def ratings() -> pd.DataFrame:
     )
     log = log.sort_values(["request_id", "teacher_score", "item_id"], ascending=[True, False, True])
     return log.assign(rank=log.groupby("request_id").cumcount() + 1).drop(columns="rated")
+
+
+@cache
+def last_ratings() -> pd.DataFrame:
+    """Those of the last two weeks."""
+    log = ratings()
+    return log[log.request_time > LAST_RATED - pd.Timedelta("13d")]
+
+
+@cache
+def made_up() -> pd.DataFrame:
+    """Nine small days with lists of any length, gaps and repeats of ranks, rows that come twice,
+    missing scores; on the last two hours are missing, and on the last another teacher scores."""
+    random, log = np.random.default_rng(11), clean_log(seed=11, days=9, per_day=40, length=30)
+    log = log[log["rank"] <= log.request_id.map(dict(enumerate(random.integers(1, 31, 360))))]
+    log = log[random.random(len(log)) > 0.003].reset_index(drop=True)
+    early, day = log.request_time.dt.hour.isin([3, 4]), log.request_time.dt.day
+    log = log[~(early & (day >= 8))].reset_index(drop=True)
+    second = (log.request_time.dt.day == 9) & (log.request_id % 3 == 0)
+    log.loc[second, "teacher_version"] = "v2"
+    log.loc[second, "teacher_score"] += 2.0
+    log.loc[random.choice(len(log), 20, replace=False), "rank"] += 1
+    log.loc[random.choice(len(log), 7, replace=False), "teacher_score"] = np.nan
+    again, other = log.iloc[5::401], log.iloc[9::501]
+    return pd.concat([log, again, other.assign(teacher_score=other.teacher_score - 1)])
+
+
+def candidates(log: pd.DataFrame) -> pd.DataFrame:
+    """One row of each candidate, in the log's order: of rows that say one twice, that of the best
+    score, then of the first position. Rows of a score that is no number are none."""
+    sound = log[np.isfinite(log.teacher_score)]
+    order = [name for name in ("teacher_score", "position") if name in log]
+    best = sound.sort_values(order, ascending=[name == "position" for name in order])
+    return best.drop_duplicates(KEY).sort_index(kind="stable")
+
+
+def of_logs(*names: str) -> pytest.MarkDecorator:
+    """The test for each of these builds; of a real log, where there is one."""
+    params = [pytest.param(n, marks=() if n == "made_up" else needs_real_logs) for n in names]
+    return pytest.mark.parametrize("name", params)
 
 
 @dataclass(frozen=True)
@@ -171,6 +229,15 @@ def trec_file(folder: Path) -> Real:
     return Real(frame, of_files(folder, log))
 
 
+def spoiled_file(folder: Path) -> Real:
+    folder.mkdir(parents=True, exist_ok=True)
+    log = spoiled_run().assign(q0="Q0", tag="run")
+    columns = ["request_id", "q0", "item_id", "rank", "teacher_score", "tag"]
+    log[columns].to_csv(folder / "spoiled.run", sep=" ", header=False, index=False, na_rep="nan")
+    path = {"preset": "trec_run", "path": str(folder / "spoiled.run")}
+    return Real(spoiled_run(), of_files(folder, path))
+
+
 def bandit_file(policy: str, folder: Path) -> Real:
     log = {
         "preset": "open_bandit",
@@ -196,11 +263,14 @@ def pages(folder: Path) -> Real:
 
 
 BUILDS: dict[str, Callable[[Path], Real]] = {
+    "made_up": lambda folder: Real(made_up(), built(folder, made_up(), **LISTS)),
     "trec": lambda folder: Real(trec(), built(folder, trec(), **LISTS)),
     "trec_on_one_day": lambda folder: Real(trec(), built(folder, trec(), **ONE_DAY)),
     "trec_file": trec_file,
+    "spoiled_file": spoiled_file,
     "bts_file": lambda folder: bandit_file("bts", folder),
     "random_file": lambda folder: bandit_file("random", folder),
     "bandit_pages": pages,
-    "ratings": lambda folder: Real(ratings(), built(folder, ratings(), **LISTS)),
+    "ratings": lambda folder: Real(last_ratings(), built(folder, last_ratings(), **LISTS)),
+    "weeks_of_ratings": lambda folder: Real(ratings(), built(folder, ratings())),
 }

@@ -162,6 +162,7 @@ def test_repetition_inequality_and_coverage_are_those_of_the_tables(tmp_path):
             "Q25": abs(gini_by_hand(positives) - gini_by_hand(log.item_id.value_counts())),
             "Q26": held.item_id.nunique() / log.item_id.nunique(),
             "distinct": counts.size / len(drawn),
+            "excess": (counts.max() - 10) / len(drawn) - 5 / log.item_id.nunique(),
             "negatives": gini_by_hand(counts),
             "covered": counts.size / log.item_id.nunique(),
             "users": pd.concat([held, drawn]).user_id.nunique() / log.user_id.nunique(),
@@ -175,6 +176,7 @@ def test_repetition_inequality_and_coverage_are_those_of_the_tables(tmp_path):
         (day,) = (day for day in days(data_set) if day.dt == dt)
         told = {name: j.reading for name, j in judged_day(day, {}).items()}
         assert told["Q23"].parts["distinct"] == pytest.approx(of_day["distinct"])
+        assert told["Q23"].parts["excess"] == pytest.approx(max(0, of_day["excess"]))
         assert told["Q25"].parts["negatives"] == pytest.approx(of_day["negatives"])
         assert told["Q26"].parts["negatives"] == pytest.approx(of_day["covered"])
         assert told["Q26"].parts["users"] == pytest.approx(of_day["users"])
@@ -185,22 +187,39 @@ def test_repetition_inequality_and_coverage_are_those_of_the_tables(tmp_path):
 
 
 def test_popularity_is_held_against_the_configured_law(tmp_path):
-    data_set = built(tmp_path, clean_log(per_day=150), **NEGATIVES)
+    samples = {**NEGATIVES["samples"]["negatives"], "mix": {"popular": 0.6, "uniform": 0.4}}
+    chosen = {**NEGATIVES, "samples": {"negatives": samples}}
+    data_set = built(tmp_path, clean_log(per_day=150), **chosen)
     found = measures(data_set)["Q24"]
     lists, negatives = frame(data_set, "lists"), frame(data_set, "negatives")
     logged = lists[["dt", "item_id", "click"]].explode(["item_id", "click"])
-    for dt, until in (("2026-11-01", ["2026-11-01"]), ("2026-11-02", None)):
+    for day, until in zip(days(data_set), (["2026-11-01"], None), strict=True):
         known = logged if until is None else logged[logged.dt.isin(until)]
         clicks = known.groupby("item_id").click.sum().astype(int)
         bucket = np.floor(np.log2(clicks.rank(method="min", ascending=False))).astype(int)
-        drawn = negatives[(negatives.dt == dt) & (negatives.source == "popular")].item_id
-        q = drawn.map(bucket).value_counts(normalize=True)
-        law = ((clicks + 1) ** 0.75).groupby(bucket).sum()
-        law = law / law.sum()
-        kl = sum(q[b] * math.log(q[b] / law[b]) for b in q.index)
-        assert found["days"][dt]["value"] == pytest.approx(kl, rel=1e-6, abs=1e-9)
-        assert found["days"][dt]["n"] == len(drawn)
+        drawn = negatives[negatives.dt == day.dt]
+        popular, uniform = (
+            drawn.item_id[drawn.source == source].map(bucket) for source in ("popular", "uniform")
+        )
+        laws = {a: ((clicks + 1) ** a).groupby(bucket).sum() for a in (0.75, 1, 0)}
+        assert found["days"][day.dt]["n"] == len(popular)
+        told = judged_day(day, {})["Q24"].reading
+        assert {"": told.value, **told.parts} == pytest.approx(
+            {
+                "": from_law(popular, laws[0.75]),
+                "alpha_1": from_law(popular, laws[1]),
+                "uniform": from_law(popular, laws[0]),
+                "uniform_source": from_law(uniform, laws[0]),
+            },
+            rel=1e-6,
+            abs=1e-9,
+        )
     assert found["verdict"] == "ok"
+
+
+def from_law(buckets, law):
+    q, law = buckets.value_counts(normalize=True), law / law.sum()
+    return sum(q[b] * math.log(q[b] / law[b]) for b in q.index)
 
 
 def test_negatives_of_another_law_are_told(tmp_path):

@@ -6,7 +6,9 @@ import os
 
 import pytest
 from pydantic import ValidationError
+from report_kit import document, measure
 
+from rankdistill.quality import words
 from rankdistill.quality.options import QualityOptions
 from rankdistill.reporting import write
 
@@ -24,6 +26,14 @@ from rankdistill.reporting import write
 def test_gates_that_cannot_be_meant_are_refused(gates, told):
     with pytest.raises(ValidationError, match=told):
         QualityOptions(gates=gates)
+
+
+def test_what_stops_a_build_is_told_with_units_and_thresholds_and_the_rest_is_counted():
+    found = document([measure("Q06", "warn"), measure("Q07", "fail"), measure("Q08")])
+    (fails, rest), (first, second) = (words.stopped(found, f).split("\n") for f in ("fail", "warn"))
+    assert rest == "besides, 1 measure warns (Q06 Request length)"
+    assert fails == first and second.startswith("Q06 Request length warns: ")
+    assert "what they should be: 3.12% (warns above 5%, fails above 30%)" in fails
 
 
 def test_a_gate_of_one_bound_and_none_at_all_are_meant():

@@ -44,7 +44,7 @@ def _read_repetition(state: State, shared: Shared) -> Reading:
 
 def divergence(drawn: Sequence[int], law: Sequence[int]) -> float | None:
     """KL(drawn || law) of counts by bucket, in nats; None of nothing drawn. A bucket without
-    mass under the law counts as if half an item's were there."""
+    mass under the law counts as if half a unit of it were there."""
     num, mass = sum(drawn), sum(law)
     if not num or not mass:
         return None
