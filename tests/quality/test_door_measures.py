@@ -9,10 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rankdistill.build import build
+from rankdistill.log.days import Asked
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measures.hours import cut_off
 from rankdistill.quality.metrics import metrics
 from rankdistill.quality.state import Remembered
+from rankdistill.settings import Settings
+from rankdistill.store.dataset import DataSet
 from tests.quality.measured import START, bad, built, clean_log, days, frame, measures
 
 EPOCH = pd.Timestamp(0, tz="UTC")
@@ -149,6 +153,31 @@ def test_young_labels_are_told_to_a_tick_of_the_window(tmp_path, window):
         assert told["value"] == pytest.approx((first + span > last).mean())
         least, most = ((times + span + d > end).sum() for d in (-tick, tick))
         assert least <= round(told["value"] * told["n"]) <= most
+
+
+@pytest.mark.parametrize(("num_days", "young"), [(1, True), (2, True), (3, False), (4, False)])
+@pytest.mark.parametrize("folders", [True, False])
+def test_a_day_is_mature_once_the_log_has_days_behind_its_window(
+    tmp_path, num_days, young, folders
+):
+    log = clean_log(days=num_days, per_day=30)
+    log["dt"] = log.request_time.dt.strftime("%Y-%m-%d")
+    place = tmp_path / "log"
+    parts = ["dt"] if folders else None
+    log.to_parquet(place if folders else tmp_path / "log.parquet", partition_cols=parts)
+    settings = {
+        "output": str(tmp_path / "out"),
+        "log": {
+            "path": str(place if folders else tmp_path / "log.parquet"),
+            "columns": {"feedback": ["click"]},
+        },
+        "samples": {"pointwise": {}},
+        "quality": {"attribution_window": "1d", "fail_on": "never"},
+    }
+    build(Settings.model_validate(settings), asked=Asked(frozenset(["2026-11-01"])))
+    found = measures(DataSet.open(tmp_path / "out"))["Q29"]
+    assert found["value"] == pytest.approx(1.0 if young else 0.0)
+    assert found["verdict"] == ("fail" if young else "ok")
 
 
 def test_without_a_window_no_label_is_young(tmp_path):
