@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,7 +49,7 @@ from rankdistill.store.builds import Build, BuildInfo, DayFacts
 from rankdistill.store.dataset import DataSet, Staging
 from rankdistill.store.parts import Part
 from rankdistill.store.staging import remove_parts
-from rankdistill.verdict import keep_beside
+from rankdistill.verdict import keep_beside, mend_beside
 from rankdistill.windows import beginnings, empty_catalogues, refuse_short
 
 Notify = Callable[..., None]
@@ -61,7 +61,7 @@ class BuildResult:
 
     is_new: False where everything asked for was up to date. parts: files written. features: the
     feature tables as they are configured now, for a trainer to find. notes: what a reader should
-    know and need not mend.
+    know and need not mend. mended: files beside the tables that were lost and are there again.
     """
 
     build: Build
@@ -72,6 +72,7 @@ class BuildResult:
     parts: tuple[Part, ...] = field(default=(), repr=False)
     features: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    mended: tuple[str, ...] = ()
 
     @property
     def totals(self) -> Counter[str]:
@@ -104,14 +105,25 @@ def build(
             ready = up_to_date(prepared, current)
             rest = set(prepared.files_by_day or ()) - set(ready)
             if ready and not rest:
-                counts = {dt: dict(current.days[dt].counts.get("counts", {})) for dt in ready}
-                tables = tuple(table_facts(prepared.features))
-                return BuildResult(current, False, {}, counts, features=tables)
+                return _as_it_is(prepared, data_set, current, ready)
             rest = with_followers(rest, ready, current)
             if ready := sorted(set(ready) - rest):
                 prepared = prepare(settings, engine, Asked(frozenset(rest)))
                 notify("up_to_date", days=ready)
         return _build(prepared, engine, data_set, force, notify)
+
+
+def _as_it_is(
+    prepared: Prepared, data_set: DataSet, current: Build, ready: Sequence[str]
+) -> BuildResult:
+    """The current build, of which all that is asked for is up to date."""
+    counts = {dt: dict(current.days[dt].counts.get("counts", {})) for dt in ready}
+    tables = tuple(table_facts(prepared.features))
+    gates = prepared.settings.quality.chosen_gates()
+    mended, warnings = mend_beside(data_set, current, gates)
+    return BuildResult(
+        current, False, {}, counts, tuple(warnings), features=tables, mended=tuple(mended)
+    )
 
 
 def _build(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rankdistill.config import Options, load
 from rankdistill.document import apply_overrides, read_document
 from rankdistill.errors import ConfigError, GateError, PlaceError
 from rankdistill.quality import words
+from rankdistill.quality.junit import is_junit
 from rankdistill.quality.junit import junit as as_junit
 from rankdistill.quality.metrics import Day, as_text
 from rankdistill.quality.options import QualityOptions
@@ -25,6 +27,7 @@ from rankdistill.store.files import replace_text
 from rankdistill.verbs import Run
 from rankdistill.verdict import days_read, judged_build, read_file
 
+NEAR = 65_536  # bytes at a file's start that tell what it is
 FILES = ("report.html", "report.md", "report.json")
 
 
@@ -149,6 +152,26 @@ def write(place: Path, text: str) -> None:
         raise _unwritable(str(place), fault) from fault
 
 
+def refuse_foreign(path: str, is_ours: Callable[[str], bool], what: str) -> None:
+    """PlaceError E0202 where a file is there whose start is not of the kind to be written.
+
+    Nothing, an empty file, and what is no file (a pipe) are fine.
+    """
+    place = Path(path)
+    try:
+        with open(place, "rb") if place.is_file() else BytesIO() as file:
+            start = file.read(NEAR).decode("utf-8", "replace")
+    except OSError as fault:
+        raise _unwritable(path, fault) from fault
+    if start.strip() and not is_ours(start):
+        raise PlaceError(
+            "E0202",
+            f"{path} is there and {what}: it is not overwritten",
+            found=start.strip().splitlines()[0][:80],
+            help="name another file, or remove it",
+        )
+
+
 def _unwritable(place: str, fault: OSError) -> PlaceError:
     return PlaceError(
         "E0202", f"{place} cannot be written", found=str(fault.strerror), help="name another place"
@@ -156,6 +179,8 @@ def _unwritable(place: str, fault: OSError) -> PlaceError:
 
 
 def preview(run: Run, chosen: Settings, request_id: str, why: bool, html: str | None) -> None:
+    if html is not None:
+        refuse_foreign(html, is_page, "no HTML page")
     found = DataSet.open(chosen.output)
     shown = preview_request(found, chosen, request_id, why=why)
     if why and differs(found, chosen):
@@ -170,9 +195,15 @@ def preview(run: Run, chosen: Settings, request_id: str, why: bool, html: str | 
     run.show(html, {**shown.as_dict(), "html": html})
 
 
+def is_page(start: str) -> bool:
+    return start.lstrip().lower().startswith(("<!doctype html", "<html"))
+
+
 def check(
     run: Run, asked: Asked, junit: str | None, summary: str | None, recompute: bool = False
 ) -> None:
+    if junit is not None:
+        refuse_foreign(junit, is_junit, "no JUnit file")  # before the work
     found = _recomputed(asked) if recompute else find(asked)
     document, fail_on = found.document, found.options.fail_on
     if junit is not None:

@@ -5,12 +5,13 @@ Between the store, which holds the table `metrics`, and `quality`, which reads a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rankdistill.describing import describe
+from rankdistill.describing import WRITERS, describe
 from rankdistill.errors import InputError, PlaceError, UserError
 from rankdistill.measuring import days_of
 from rankdistill.quality.measure import Gate
@@ -131,6 +132,14 @@ def keep_beside(data_set: DataSet, build: Build, gates: Gates) -> list[str]:
     except (UserError, OSError, *UNREADABLE) as fault:
         warnings.append(f"{FILE} is not written: {fault}")
     return warnings + describe(data_set, build, document)
+
+
+def mend_beside(data_set: DataSet, build: Build, gates: Gates) -> tuple[list[str], list[str]]:
+    """Write what `keep_beside` wrote and is gone: (the files that are there again, warnings)."""
+    derived = [FILE] * (TABLE in build.tables) + [*WRITERS]
+    lost = [name for name in derived if not os.path.lexists(data_set.root / name)]
+    warnings = keep_beside(data_set, build, gates) if lost else []
+    return [name for name in lost if (data_set.root / name).exists()], warnings
 
 
 def read_file(path: str) -> dict[str, Any]:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree as Xml
 
 from rankdistill.quality.words import plain, reaches, reasons, value_of
+
+# Declarations and comments, then the root.
+ROOT = re.compile(r"\ufeff?\s*(<\?.*?\?>\s*|<!--.*?-->\s*)*<testsuites?[\s/>]", re.DOTALL)
+
+
+def is_junit(start: str) -> bool:
+    """Whether a file that starts so is JUnit XML, of whatever tool."""
+    return ROOT.match(start) is not None
 
 
 def junit(document: Mapping[str, Any], fail_on: str) -> str:

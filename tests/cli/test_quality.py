@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_kit import CONFIG, ROOT, run
+from cli_kit import CONFIG, REQUEST, ROOT, run
 
 from rankdistill.store.dataset import DataSet
 
@@ -108,6 +108,35 @@ def test_check_writes_junit_and_appends_to_a_summary(strict):
     assert '<testsuite name="rankdistill check" failures="1"' in Path("j.xml").read_text()
     assert 'failures="0"' in Path("good.xml").read_text()
     assert Path("s.md").read_text().count("# Sample quality of build 1 of feed") == 2
+
+
+def test_a_file_that_is_no_junit_is_not_overwritten(built):
+    for text in ("precious: 1\n", "<notes><testsuite/></notes>", "<testsuitesx/>"):
+        Path("mine").write_text(text)
+        shown = run("check", "--data", "feed", "--junit", "mine", code=4).stderr
+        assert "error[E0202]: mine is there and no JUnit file" in shown
+        assert Path("mine").read_text() == text
+    other = '<?xml version="1.0"?>\n<!-- of pytest -->\n<testsuites><testsuite/></testsuites>'
+    for text in ("", other, '<testsuite name="x"/>'):
+        Path("j.xml").write_text(text)
+        run("check", "--data", "feed", "--junit", "j.xml")
+        assert 'name="rankdistill check"' in Path("j.xml").read_text()
+    preview = ("preview", REQUEST, "-c", "feed.yaml", "--html")
+    assert "E0202" in run(*preview, "feed.yaml", code=4).stderr
+    for _ in range(2):
+        run(*preview, "page.html")
+
+
+def test_metrics_and_card_that_are_gone_are_written_again_by_a_build_that_has_nothing_to_do(built):
+    names = ("metrics.json", "croissant.json")
+    before = {name: Path("feed", name).read_text() for name in names}
+    for name in names:
+        Path("feed", name).unlink()
+    first = run("build", "-c", "feed.yaml").stdout.splitlines()[0]
+    assert first == "up to date: build 1 of feed; only metrics.json, croissant.json written"
+    assert {name: Path("feed", name).read_text() for name in names} == before
+    again = run("build", "-c", "feed.yaml").stdout
+    assert again.startswith("up to date: build 1 of feed; nothing written")
 
 
 def test_check_says_as_json_what_it_says_as_text(built):
