@@ -139,6 +139,13 @@ def ratings() -> pd.DataFrame:
 
 
 @cache
+def last_ratings() -> pd.DataFrame:
+    """Those of the last two weeks."""
+    log = ratings()
+    return log[log.request_time > LAST_RATED - pd.Timedelta("13d")]
+
+
+@cache
 def made_up() -> pd.DataFrame:
     """Nine small days with lists of any length, gaps and repeats of ranks, rows that come twice,
     missing scores; on the last two hours are missing, and on the last another teacher scores."""
@@ -264,5 +271,6 @@ BUILDS: dict[str, Callable[[Path], Real]] = {
     "bts_file": lambda folder: bandit_file("bts", folder),
     "random_file": lambda folder: bandit_file("random", folder),
     "bandit_pages": pages,
-    "ratings": lambda folder: Real(ratings(), built(folder, ratings(), **LISTS)),
+    "ratings": lambda folder: Real(last_ratings(), built(folder, last_ratings(), **LISTS)),
+    "weeks_of_ratings": lambda folder: Real(ratings(), built(folder, ratings())),
 }

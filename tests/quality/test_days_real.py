@@ -69,7 +69,7 @@ def histograms(log: pd.DataFrame, data_set) -> dict[str, dict[str, Counter]]:
     points, lists, pairs = (frame(data_set, t) for t in ("pointwise", "listwise", "pairwise"))
     found = {}
     for dt, own in log.groupby(day_of(log)):
-        requests = own.groupby("request_id").agg(t=("request_time", "first"), n=("rank", "size"))
+        requests = own.groupby("request_id").agg(t=("request_time", "first"), n=("item_id", "size"))
         drawn = pairs[pairs.dt == dt].request_id.astype(str).value_counts()
         long = requests.index[requests.n >= 2].astype(str)
         found[dt] = {
@@ -84,7 +84,7 @@ def histograms(log: pd.DataFrame, data_set) -> dict[str, dict[str, Counter]]:
     return found
 
 
-@of_logs("made_up", "trec", "ratings")
+@of_logs("made_up", "trec", "bts_file", "random_file", "ratings")
 def test_a_day_drifts_as_far_as_its_distributions_do(real, name):
     made = histograms(candidates(real(name).log), real(name).data_set)
     dts, judged = list(made), judged_days(days(real(name).data_set), {})
@@ -107,7 +107,7 @@ def test_a_day_drifts_as_far_as_its_distributions_do(real, name):
     assert real(name).measures["Q30"]["value"] == pytest.approx(max(values))
 
 
-@of_logs("made_up", "trec", "bts_file", "random_file", "ratings")
+@of_logs("made_up", "trec", "bts_file", "random_file", "weeks_of_ratings")
 def test_hours_and_volume_are_those_of_the_raw_times(real, name):
     log, judged = candidates(real(name).log), judged_days(days(real(name).data_set), {})
     requests = log.drop_duplicates("request_id")
@@ -127,7 +127,7 @@ def test_hours_and_volume_are_those_of_the_raw_times(real, name):
 
 @needs_real_logs
 def test_volume_of_a_log_of_many_weeks_is_judged(real):
-    log, found = real("ratings").log, real("ratings").measures["Q31"]
+    log, found = real("weeks_of_ratings").log, real("weeks_of_ratings").measures["Q31"]
     volume = log.groupby(day_of(log)).request_id.nunique()
     usual = volume.rolling(7).median().shift()
     apart = (np.log2(volume / usual)).abs() - 3 * np.log2(np.e) * np.sqrt(1 / volume + 1 / usual)
@@ -138,7 +138,7 @@ def test_volume_of_a_log_of_many_weeks_is_judged(real):
 
 @needs_real_logs
 def test_anomalies_are_robust_distances_from_the_same_weekdays(real):
-    told = real("ratings").measures
+    told = real("weeks_of_ratings").measures
     dts = list(told["Q32"]["days"])
     num = 0
     for place, dt in enumerate(dts):

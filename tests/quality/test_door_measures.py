@@ -9,14 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rankdistill.build import build
-from rankdistill.log.days import Asked
+from rankdistill.lists.batch import STAGES
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measures.hours import cut_off
 from rankdistill.quality.metrics import metrics
 from rankdistill.quality.state import Remembered
-from rankdistill.settings import Settings
-from rankdistill.store.dataset import DataSet
+from tests.quality.lists_kit import awkward, told
 from tests.quality.measured import START, bad, built, clean_log, days, frame, measures
 
 EPOCH = pd.Timestamp(0, tz="UTC")
@@ -79,6 +77,39 @@ def test_bad_scores_are_counted_by_kind_among_ranked_rows(tmp_path):
         {"nan": 0, "infinite": 2 / len(log), "null": 1 / len(log)}
     )
     assert found["verdict"] == "warn"
+
+
+def test_bad_scores_are_a_share_of_what_the_ranker_saw(tmp_path):
+    log = clean_log()
+    dropped = log["rank"] > 30
+    log["rank"] = log["rank"].astype("Int32")
+    log.loc[dropped, ["rank", "teacher_score"]] = None  # of no fault: it never came so far
+    log.loc[[3, 50, 90], "teacher_score"] = None
+    found = measures(built(tmp_path, log))["Q04"]
+    assert (found["value"], found["n"]) == (pytest.approx(3 / (~dropped).sum()), (~dropped).sum())
+
+
+def test_a_score_is_bad_in_three_ways():
+    rows = awkward(80)
+    seen = sum(STAGES[row["stage"]] >= STAGES["ranked"] for row in rows if "item_id" in row)
+    door = {"rejected.score_nan": 1, "rejected.score_infinite": 2, "rejected.score_null": 4}
+    found = told("Q04", rows, **door, **{"rejected.item_id_missing": 8}).reading
+    assert (found.value, found.n) == (7 / (seen + 7), seen + 7)
+    assert found.parts == {
+        k: n / (seen + 7) for k, n in zip(("nan", "infinite", "null"), (1, 2, 4), strict=True)
+    }
+
+
+def test_rows_are_used_or_rejected_and_what_was_left_out_on_purpose_is_neither():
+    rows = awkward(80)
+    used = sum("item_id" in row for row in rows)
+    door = {"rows_in": used + 9, "rejected.score_nan": 4, "rejected.duplicate_equal": 5}
+    found = told("Q01", rows, **door, **{"skipped.other_dt": 70}).reading
+    assert (found.value, found.n) == (0, used + 9)
+    assert found.parts == {"used": used / (used + 9), "rejected": 9 / (used + 9)}
+    assert told("Q01", rows, **{**door, "rows_in": used + 7}).reading.value == 2  # two too many
+    repeats = told("Q02", rows, **door, **{"rejected.duplicate_differing": 2}).reading
+    assert (repeats.value, repeats.n) == (7 / (used + 9), used + 9)
 
 
 def test_a_day_whose_lists_lack_rows_is_told(tmp_path):
@@ -147,37 +178,12 @@ def test_young_labels_are_told_to_a_tick_of_the_window(tmp_path, window):
     found = measures(built(tmp_path, log, quality={"attribution_window": window}))["Q29"]
     clicked, span = log[log.click == 1], pd.Timedelta(window)
     tick, end = max(span / 24, pd.Timedelta("1min")), log.request_time.max()
-    for dt, told in found["days"].items():
+    for dt, of_day in found["days"].items():
         times = clicked.request_time[clicked.request_time.dt.strftime("%Y-%m-%d") == dt]
         first, last = (t - (t - EPOCH) % tick for t in (times, end))
-        assert told["value"] == pytest.approx((first + span > last).mean())
+        assert of_day["value"] == pytest.approx((first + span > last).mean())
         least, most = ((times + span + d > end).sum() for d in (-tick, tick))
-        assert least <= round(told["value"] * told["n"]) <= most
-
-
-@pytest.mark.parametrize(("num_days", "young"), [(1, True), (2, True), (3, False), (4, False)])
-@pytest.mark.parametrize("folders", [True, False])
-def test_a_day_is_mature_once_the_log_has_days_behind_its_window(
-    tmp_path, num_days, young, folders
-):
-    log = clean_log(days=num_days, per_day=30)
-    log["dt"] = log.request_time.dt.strftime("%Y-%m-%d")
-    place = tmp_path / "log"
-    parts = ["dt"] if folders else None
-    log.to_parquet(place if folders else tmp_path / "log.parquet", partition_cols=parts)
-    settings = {
-        "output": str(tmp_path / "out"),
-        "log": {
-            "path": str(place if folders else tmp_path / "log.parquet"),
-            "columns": {"feedback": ["click"]},
-        },
-        "samples": {"pointwise": {}},
-        "quality": {"attribution_window": "1d", "fail_on": "never"},
-    }
-    build(Settings.model_validate(settings), asked=Asked(frozenset(["2026-11-01"])))
-    found = measures(DataSet.open(tmp_path / "out"))["Q29"]
-    assert found["value"] == pytest.approx(1.0 if young else 0.0)
-    assert found["verdict"] == ("fail" if young else "ok")
+        assert least <= round(of_day["value"] * of_day["n"]) <= most
 
 
 def test_without_a_window_no_label_is_young(tmp_path):

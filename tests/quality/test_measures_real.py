@@ -51,12 +51,12 @@ def test_every_row_is_used_repeated_or_of_a_bad_score(real, name):
 def test_repeats_are_told_apart_by_whether_they_are_equal(real, name):
     log = real(name).log
     sound = log[np.isfinite(log.teacher_score)]
-    columns = [c for c in log if c != "request_time"]
-    equal = differing = 0
-    for _, own in sound[sound.duplicated(KEY, keep=False)].groupby(KEY):
-        used = candidates(own).iloc[0]
-        same = sum(row[columns].equals(used[columns]) for _, row in own.iterrows())
-        equal, differing = equal + same - 1, differing + len(own) - same
+    columns = [c for c in log if c != "request_time"]  # alike in a request
+    used = sound.merge(candidates(log)[columns], "left", KEY, suffixes=("", "_used"))
+    pairs = [(used[c], used[f"{c}_used"]) for c in columns if c not in KEY]
+    is_equal = np.logical_and.reduce([(a == b) | (a.isna() & b.isna()) for a, b in pairs])
+    equal = is_equal.sum() - len(candidates(log))
+    differing = len(sound) - is_equal.sum()
     assert real(name).measures["Q02"]["parts"] == pytest.approx(
         {"equal": equal / len(log), "differing": differing / len(log)}
     )
@@ -217,3 +217,14 @@ def test_the_funnel_is_as_wide_as_the_log(real, name):
     shown = found["histogram"]["funnel"]
     assert dict(zip(shown["labels"], shown["counts"], strict=True)) == wide
     assert (found["value"], found["n"]) == (pytest.approx(wide["exposed"] / num), num)
+
+
+@needs_real_logs
+def test_a_segment_says_what_its_day_says(real):
+    told = real("trec").measures  # a version of the teacher on each of two days
+    segmented = {name: m for name, m in told.items() if m["segments"]}
+    assert len(segmented) > 12
+    for name, found in segmented.items():
+        for day, segment in zip(found["days"].values(), found["segments"], strict=True):
+            assert segment["value"] == pytest.approx(day["value"]), name
+            assert segment["n"] == day["n"], name

@@ -122,6 +122,16 @@ def test_the_page_says_the_verdict_then_what_fails_then_the_rest_in_order():
     assert places[-1] < text.index("Other measures", places[-1]) < text.rindex("Provenance")
 
 
+def test_on_paper_what_is_folded_stands_open_but_for_the_pages_of_measures():
+    html = page(full(), "feed")
+    folds = re.findall(r"<details([^>]*)><summary>(.*?)</summary>", html)
+    told = {summary for attributes, summary in folds if "cookbook" in attributes}
+    assert told == {"What this means and what to do"} < {summary for _, summary in folds}
+    paper = html.partition("@media print")[2].partition("</style>")[0]
+    assert ".cookbook { display: none; }" in paper
+    assert "details::details-content { content-visibility: visible; }" in paper
+
+
 def test_every_measure_has_its_place_and_is_on_the_page():
     placed = [name for section in SECTIONS for name in section.measures]
     assert len(placed) == len(set(placed))
