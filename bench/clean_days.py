@@ -17,8 +17,8 @@ from typing import Any
 from rankdistill.build import build
 from rankdistill.log.simulate import SimulateOptions, simulate
 from rankdistill.measuring import days_of
-from rankdistill.quality import words
 from rankdistill.quality.metrics import metrics
+from rankdistill.quality.words import line
 from rankdistill.settings import Settings
 from rankdistill.store.dataset import DataSet
 
@@ -124,7 +124,7 @@ def fired(document: Mapping[str, Any]) -> dict[str, list[str]]:
             continue
         days = [dt for dt, day in measure["days"].items() if day["verdict"] in ("warn", "fail")]
         for dt in days or [""]:
-            found.setdefault(dt, []).append(words.line(measure))
+            found.setdefault(dt, []).append(line(measure))
     return found
 
 
