@@ -39,6 +39,7 @@ from rankdistill.log.days import Asked
 from rankdistill.measuring import (
     days_of_metrics,
     facts_for_measures,
+    last_begun,
     metrics_parts,
     pass_gates,
 )
@@ -201,7 +202,13 @@ def _publish(
     )
     remove_parts(staging.root, derived.hidden + features)
     if facts is not None:
-        measured = days_of_metrics(facts, states, tally.by_dt, dts)
+        known = {
+            *tally.other_days,
+            *prepared.log_days,
+            *(staging.base.days if staging.base else ()),
+        }
+        reached = last_begun(known, prepared.settings.dt.time_zone)
+        measured = days_of_metrics(facts, states, tally.by_dt, dts, reached)
         made += tuple(metrics_parts(measured, root, build_id, recipe.schemas))
         options = prepared.settings.quality
         warnings += pass_gates(measured, options, data_set, staging, warnings)

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
 from rankdistill import __version__
+from rankdistill.catalogue.options import day_before
 from rankdistill.errors import GateError, InputError, UserError
 from rankdistill.prepare import Prepared
 from rankdistill.quality import words
@@ -71,14 +74,18 @@ def facts_for_measures(prepared: Prepared) -> Facts | None:
 
 
 def days_of_metrics(
-    facts: Facts, states: States, by_dt: Mapping[str, Counter[str]], dts: Iterable[str]
+    facts: Facts,
+    states: States,
+    by_dt: Mapping[str, Counter[str]],
+    dts: Iterable[str],
+    reached: int = 0,
 ) -> list[Day]:
-    """What the table `metrics` gets of each day."""
+    """What the table `metrics` gets of each day; reached: as `last_begun`."""
     states, _ = settled(states, facts.measures["segments"])
     if facts.cut_off is None:
         held = (found for _, name, found in states if name == "Q29")
         ended = cut_off((found.segments.get("", {}) for found in held), facts)
-        facts = replace(facts, cut_off=ended)
+        facts = replace(facts, cut_off=ended and max(ended, reached))
     found = []
     for dt in sorted(dts):
         own = dict(states.day(dt))
@@ -86,6 +93,16 @@ def days_of_metrics(
         fates = door.segments.get("", {}) if door else {}
         found.append(Day(dt, facts, by_dt.get(dt, {}), fates, own))
     return found
+
+
+def last_begun(days: Iterable[str], time_zone: str) -> int:
+    """When the last of these days began, microseconds since 1970: a log that has one reaches so
+    far. 0 where none is a date."""
+    dates = [date.fromisoformat(day) for day in days if day_before(day, 0) is not None]
+    if not dates:
+        return 0
+    began = datetime.combine(max(dates), time.min, ZoneInfo(time_zone))
+    return int(began.timestamp()) * 1_000_000
 
 
 def metrics_parts(
