@@ -111,7 +111,7 @@ def _check_order(name: str, warn: Edge, fail: Edge) -> None:
     for edge in (warn, fail):
         is_percent = isinstance(edge, float) and edge > 1 and "." not in name
         if is_percent and measure.unit == "share" and own.worse == "above":
-            raise ValueError(f"{name} is a share from 0 to 1, found {edge:g}: 0.05 is 5 %")
+            raise ValueError(f"{name} is a share from 0 to 1, found {edge:g}: 0.05 is 5%")
     if not isinstance(warn, float) or not isinstance(fail, float):
         return
     if warn > fail if own.worse == "above" else warn < fail:

@@ -69,7 +69,7 @@ def part_name(part: str) -> str:
 
 
 def gate_text(measure: Mapping[str, Any], part: str) -> str:
-    """ "warns above 5 %, fails above 30 %"; "" where there is no gate."""
+    """ "warns above 5%, fails above 30%"; "" where there is no gate."""
     gate = measure["threshold"].get(part)
     if gate is None:
         return ""

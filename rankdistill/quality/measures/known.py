@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rankdistill.catalogue.history import MICRO, History, micros
-from rankdistill.hashing import xxh64
+from rankdistill.hashing import mix, xxh64
 from rankdistill.lists.batch import Lists, spans
 from rankdistill.log.days import duration
 from rankdistill.quality.among import first_found
@@ -66,7 +66,8 @@ def show(seen: Seen, add: Adder, row: np.ndarray, ids: str, note: str) -> None:
     if len(row):
         assert seen.table is not None
         request, item = (seen.table.column(name).take(row) for name in ("request_id", ids))
-        add.examples(xxh64(request) ^ xxh64(item), request, item, [note] * len(row))
+        key = mix(xxh64(request), xxh64(item))
+        add.examples(key, request, item, [note] * len(row))
 
 
 def _add(kind: str, seen: Seen, add: Adder, rows: np.ndarray, bad: np.ndarray, note: str) -> None:
