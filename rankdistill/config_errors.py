@@ -98,7 +98,7 @@ def _unknown_key(fault: Fault, schema: Schema, document: Document) -> ConfigErro
     near = closest(str(key), known)
     place = document.place(fault.path, of_key=True)
     help = _rename((*block, near), fault.value, place) if near else None
-    if joined := _joined(fault, schema):
+    if near is None and (joined := _joined(fault, schema)):
         help = _rename(joined, fault.value, place, f", a key of {_name(joined[:-1])}")
     return ConfigError(
         "E0103",

@@ -3,32 +3,51 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from rankdistill.config import Options, load
 from rankdistill.document import apply_overrides, read_document
-from rankdistill.errors import ConfigError, GateError, PlaceError
+from rankdistill.errors import ConfigError, GateError
 from rankdistill.quality import words
 from rankdistill.quality.junit import is_junit
 from rankdistill.quality.junit import junit as as_junit
 from rankdistill.quality.metrics import Day, as_text
 from rankdistill.quality.options import QualityOptions
+from rankdistill.quality.report import MARK
 from rankdistill.quality.text_table import text_table
 from rankdistill.request import differs, preview_request
 from rankdistill.settings import Settings, read_settings
 from rankdistill.store.builds import Build
 from rankdistill.store.dataset import DataSet
-from rankdistill.store.files import replace_text
+from rankdistill.store.outputs import (
+    IsOurs,
+    append,
+    made_folder,
+    refuse_folder,
+    refuse_foreign,
+    write,
+)
 from rankdistill.verbs import Run
 from rankdistill.verdict import days_read, judged_build, read_file
 
-NEAR = 65_536  # bytes at a file's start that tell what it is
-FILES = ("report.html", "report.md", "report.json")
+
+def is_page(start: str) -> bool:
+    """Whether a file that starts so is a page of ours."""
+    return MARK in start
+
+
+# What `report` writes: name -> whether a file that starts so is one of ours.
+FILES: Mapping[str, IsOurs] = {
+    "report.html": is_page,
+    "report.md": lambda start: start.startswith("# Sample quality of "),
+    "report.json": lambda start: (
+        re.match(r'\{\s*"configs": \d+,\s*"counts": \{', start) is not None
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -118,6 +137,7 @@ def report(run: Run, asked: Asked, out: str, redact_ids: bool) -> None:
     from rankdistill.quality.report.page import page
     from rankdistill.quality.report.redact import redacted
 
+    refuse_folder(out, FILES)  # before the work
     found = find(asked)
     text = as_text(redacted(found.document) if redact_ids else found.document)
     document = json.loads(text)  # in the order of the file, wherever it is from
@@ -131,56 +151,9 @@ def report(run: Run, asked: Asked, out: str, redact_ids: bool) -> None:
     run.show("\n".join([told, *files]), {"verdict": document["verdict"], "files": files})
 
 
-def made_folder(out: str) -> Path:
-    """The folder to write to. PlaceError E0202 where there can be none."""
-    folder = Path(out)
-    try:
-        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    except OSError as fault:
-        raise _unwritable(out, fault) from fault
-    return folder
-
-
-def write(place: Path, text: str) -> None:
-    """A file as a whole. PlaceError E0202 where it cannot be."""
-    try:
-        if place.exists() and not place.is_file():  # a pipe or a device, as a shell does
-            place.write_text(text, encoding="utf-8", errors="backslashreplace")
-        else:
-            replace_text(place, text)
-    except OSError as fault:
-        raise _unwritable(str(place), fault) from fault
-
-
-def refuse_foreign(path: str, is_ours: Callable[[str], bool], what: str) -> None:
-    """PlaceError E0202 where a file is there whose start is not of the kind to be written.
-
-    Nothing, an empty file, and what is no file (a pipe) are fine.
-    """
-    place = Path(path)
-    try:
-        with open(place, "rb") if place.is_file() else BytesIO() as file:
-            start = file.read(NEAR).decode("utf-8", "replace")
-    except OSError as fault:
-        raise _unwritable(path, fault) from fault
-    if start.strip() and not is_ours(start):
-        raise PlaceError(
-            "E0202",
-            f"{path} is there and {what}: it is not overwritten",
-            found=start.strip().splitlines()[0][:80],
-            help="name another file, or remove it",
-        )
-
-
-def _unwritable(place: str, fault: OSError) -> PlaceError:
-    return PlaceError(
-        "E0202", f"{place} cannot be written", found=str(fault.strerror), help="name another place"
-    )
-
-
 def preview(run: Run, chosen: Settings, request_id: str, why: bool, html: str | None) -> None:
     if html is not None:
-        refuse_foreign(html, is_page, "no HTML page")
+        refuse_foreign(html, is_page, "no page of rankdistill")
     found = DataSet.open(chosen.output)
     shown = preview_request(found, chosen, request_id, why=why)
     if why and differs(found, chosen):
@@ -193,10 +166,6 @@ def preview(run: Run, chosen: Settings, request_id: str, why: bool, html: str | 
 
     write(Path(html), request_page(shown, f"build {shown.build} of {found.root.name}"))
     run.show(html, {**shown.as_dict(), "html": html})
-
-
-def is_page(start: str) -> bool:
-    return start.lstrip().lower().startswith(("<!doctype html", "<html"))
 
 
 def check(
@@ -212,7 +181,7 @@ def check(
         from rankdistill.quality.report.markdown import markdown
 
         # Whoever may see the run sees the summary: no ids.
-        _append(summary, markdown(document, found.title, examples=False))
+        append(summary, markdown(document, found.title, examples=False))
     rows = list(words.lines(document))
     run.facts.update(verdict=document["verdict"], num_verdicts=document["num_verdicts"])
     told = f"{found.title}: {words.sentence(document)}"
@@ -234,13 +203,3 @@ def check(
             found=words.stopped(document, fail_on),
             help=f"rankdistill report shows it; rankdistill explain {bad[0]['id']} says what to do",
         )
-
-
-def _append(place: str, text: str) -> None:
-    """GitHub's summary is one file for all steps of a job."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    try:
-        with os.fdopen(os.open(place, flags, 0o640), "a", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as fault:
-        raise _unwritable(place, fault) from fault

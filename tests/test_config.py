@@ -286,6 +286,11 @@ def test_a_name_that_holds_a_dot_is_advised_where_it_was_taken_for_two(part: str
     assert fixed.gates == {"Q18.least_fill": None}
 
 
+def test_a_slip_in_a_gates_own_key_is_told_as_one() -> None:
+    (error,) = told(_gates, "{Q06: {wran: 0.1}}")
+    assert error.endswith('did you mean "warn"? rename the key in line 1')
+
+
 def _gates(text: str, *overrides: str) -> QualityOptions:
     document = read_document(f"gates: {text}", "a.yaml")
     return load(QualityOptions, apply_overrides(document, overrides))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema, field_validator
@@ -15,6 +16,12 @@ FailOn = Literal["fail", "warn", "never"]
 SEGMENT_COLUMNS = ("teacher_version", "scene", "bucket")
 
 
+# Gated parts that are shares; those of other parts have units of their own.
+SHARES = {
+    *("Q01.used", "Q01.rejected", "Q05.positions", "Q05.below_first", "Q06.over_cap", "Q08.p90"),
+    *("Q14.cap_hit", "Q17.first", "Q18.least_fill", "Q23.excess", "Q26.items_drop"),
+    *("Q26.users_drop", "Q28.same_list"),
+}
 Edge = float | tuple[float, float] | None
 
 
@@ -94,6 +101,15 @@ def own_gate(name: str) -> Gate:
     return MEASURES[measure].gates[part]
 
 
+def bounds_of(name: str) -> tuple[float, float]:
+    """Between which a gate's value lies, whatever the log."""
+    measure, _, part = name.partition(".")
+    unit = "" if part else MEASURES[measure].unit
+    if unit == "share" or name in SHARES:
+        return 0.0, 1.0
+    return (0.0 if unit == "count" else -math.inf), math.inf
+
+
 def _check_shape(name: str, gate: GateOptions) -> None:
     is_span = own_gate(name).worse == "outside"
     for edge in (gate.warn, gate.fail):
@@ -106,12 +122,14 @@ def _check_shape(name: str, gate: GateOptions) -> None:
 
 
 def _check_order(name: str, warn: Edge, fail: Edge) -> None:
-    """fail lies beyond warn; a share lies in 0 .. 1."""
-    own, measure = own_gate(name), MEASURES[name.split(".")[0]]
+    """fail lies beyond warn; a share lies in 0 .. 1, a count is not negative."""
+    own = own_gate(name)
+    low, high = bounds_of(name)
     for edge in (warn, fail):
-        is_percent = isinstance(edge, float) and edge > 1 and "." not in name
-        if is_percent and measure.unit == "share" and own.worse == "above":
-            raise ValueError(f"{name} is a share from 0 to 1, found {edge:g}: 0.05 is 5%")
+        if isinstance(edge, float) and not low <= edge <= high:
+            known = "a share from 0 to 1" if high == 1 else "a count, never below 0"
+            hint = ": 0.05 is 5%" if high == 1 < edge else ""
+            raise ValueError(f"{name} is {known}, found {edge:g}{hint}")
     if not isinstance(warn, float) or not isinstance(fail, float):
         return
     if warn > fail if own.worse == "above" else warn < fail:
