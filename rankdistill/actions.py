@@ -24,7 +24,7 @@ from rankdistill.settings import Settings, read_settings, settings_of
 from rankdistill.store.dataset import DataSet
 from rankdistill.summary import build_summary, sample_shape, span_of
 from rankdistill.verbs import Run
-from rankdistill.verdict import keep_beside
+from rankdistill.verdict import keep_beside, kept_gates
 
 
 def settings(
@@ -220,7 +220,7 @@ def versions(run: Run, found: DataSet) -> None:
 def rollback(run: Run, found: DataSet, number: int) -> None:
     run.data_set = str(found.root)
     made = found.rollback(number)
-    for warning in keep_beside(found, made, {}):
+    for warning in keep_beside(found, made, kept_gates(made)):
         run.say(f"warning: {warning}")
     run.facts["build"] = made.number
     run.show(f"build {made.number} is build {number} again", {"build": made.number})

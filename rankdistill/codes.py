@@ -19,8 +19,8 @@ CODES = {
     "E0108": "A --set override cannot be understood or applied.",
     "E0109": "An ${env:NAME} reference stands where none is read, or the variable is not set.",
     "E0201": "The output folder is not a data set of ours, and not empty.",
-    "E0202": "The output place is refused: it overlaps the input, leads through a symbolic link,"
-    " is not a folder, or is or holds the home folder.",
+    "E0202": "The output place is refused: a file of another kind is there, it overlaps the input,"
+    " leads through a symbolic link, is not a folder, or is or holds the home folder.",
     "E0203": "Another build has committed the same dt in the meantime.",
     "E0204": "A stored table is damaged: a part or a version is lost, changed or miscounted.",
     "E0205": "A column has changed its type since the data set was made.",

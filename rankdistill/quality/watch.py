@@ -5,7 +5,7 @@ Both passes of a build hand every batch to one `Watch`; so does a recount from t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,12 @@ import pyarrow as pa
 
 from rankdistill.catalogue.history import History
 from rankdistill.lists.batch import Lists
+from rankdistill.log.rejects import Shown
 from rankdistill.quality.across import Across
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measure import Measure, Seen
 from rankdistill.quality.measures import MEASURES
+from rankdistill.quality.measures.door import EXAMPLES
 from rankdistill.quality.state import Adder, Segments, States
 from rankdistill.samples.catalogue import NOTHING
 from rankdistill.samples.side import Side
@@ -70,6 +72,14 @@ class Watch:
         if self._by_table:
             for dt, rows in by_dt.items():
                 self.states.of(dt, DOOR).add_numbers(rows)
+
+    def set_aside(self, rows: Iterable[Shown]) -> None:
+        """Examples of what the door set aside."""
+        if self._by_table:
+            for dt, reason, key, request_id, item_id in rows:
+                measure, note = EXAMPLES[reason]
+                add = Adder(self.states.of(dt, measure), Segments())
+                add.examples(key, request_id, item_id, [note] * len(key))
 
 
 def settled(states: States, columns: Sequence[str]) -> tuple[States, list[str]]:

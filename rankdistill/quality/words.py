@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rankdistill.quality.judged import SEVERITY
+
 MAX_ID = 200  # characters of an id or a value that came from the log
 BAD = ("fail", "warn")
 
@@ -67,7 +69,7 @@ def part_name(part: str) -> str:
 
 
 def gate_text(measure: Mapping[str, Any], part: str) -> str:
-    """ "warns above 5 %, fails above 30 %"; "" where there is no gate."""
+    """ "warns above 5%, fails above 30%"; "" where there is no gate."""
     gate = measure["threshold"].get(part)
     if gate is None:
         return ""
@@ -91,6 +93,29 @@ def reasons(measure: Mapping[str, Any]) -> list[str]:
     if days and (len(measure["days"]) > 1 or not told):
         told.append(_on_days(days, len(measure["days"])))
     return told
+
+
+def line(measure: Mapping[str, Any]) -> str:
+    """ "Q07 Teacher ties fails: pairs with equal scores: 31.2% (fails above 20%) (n 9,800)"."""
+    assert measure["verdict"] in BAD, measure["verdict"]
+    told = "; ".join(reasons(measure))
+    return f"{heading(measure)} {measure['verdict']}s: {told} (n {measure['n']:,})"
+
+
+def reaches(verdict: str, fail_on: str) -> bool:
+    """Whether a verdict is as bad as `fail_on` or worse."""
+    return fail_on != "never" and SEVERITY[verdict] >= SEVERITY[fail_on]
+
+
+def stopped(document: Mapping[str, Any], fail_on: str) -> str:
+    """The measures that reach `fail_on`, a line each, worst first; how many others warn."""
+    of_all = bad(document)
+    found = [line(measure) for measure in of_all if reaches(measure["verdict"], fail_on)]
+    rest = [heading(measure) for measure in of_all if not reaches(measure["verdict"], fail_on)]
+    if rest:
+        noun = "measure warns" if len(rest) == 1 else "measures warn"
+        found.append(f"besides, {len(rest)} {noun} ({', '.join(rest)})")
+    return "\n".join(found)
 
 
 def _on_days(days: Sequence[str], of: int) -> str:

@@ -81,4 +81,4 @@ def bad(found: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 def frame(data_set: DataSet, table: str) -> pd.DataFrame:
     """A table as it was written."""
-    return pa.Table.from_batches(data_set.read(table)).to_pandas()
+    return pa.Table.from_batches(data_set.read(table), data_set.schema(table)).to_pandas()

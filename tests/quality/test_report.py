@@ -83,9 +83,17 @@ def test_markdown_and_junit_show_it_as_text_too(payload):
     assert "://" not in text
     assert "@" not in text
     rows = [line for line in text.split("\n") if line.startswith("|")]
-    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} <= {3, 6}
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} <= {3, 4, 6}
     cases = Xml.fromstring(junit(poisoned(payload), "fail"))
     assert [case.tag for case in cases] == ["testcase"] * 3
+
+
+def test_markdown_shows_a_few_examples_of_what_is_bad_unless_ids_are_not_wanted():
+    rows = [{"request_id": f"r{n}", "item_id": None, "note": "rank 3 twice"} for n in range(9)]
+    found = document([measure("Q07", "fail", examples=rows), measure("Q08", examples=rows)])
+    shown = [line for line in markdown(found, "x").split("\n") if "rank 3 twice" in line]
+    assert shown == [f"| r{n} | \\- | rank 3 twice |" for n in range(5)]
+    assert "r0" not in markdown(found, "x", examples=False)
 
 
 def test_a_cell_of_markdown_does_nothing():
@@ -112,6 +120,16 @@ def test_the_page_says_the_verdict_then_what_fails_then_the_rest_in_order():
     places = [text.rindex(title) if title in order[4:] else text.index(title) for title in order]
     assert places == sorted(places)
     assert places[-1] < text.index("Other measures", places[-1]) < text.rindex("Provenance")
+
+
+def test_on_paper_what_is_folded_stands_open_but_for_the_pages_of_measures():
+    html = page(full(), "feed")
+    folds = re.findall(r"<details([^>]*)><summary>(.*?)</summary>", html)
+    told = {summary for attributes, summary in folds if "cookbook" in attributes}
+    assert told == {"What this means and what to do"} < {summary for _, summary in folds}
+    paper = html.partition("@media print")[2].partition("</style>")[0]
+    assert ".cookbook { display: none; }" in paper
+    assert "details::details-content { content-visibility: visible; }" in paper
 
 
 def test_every_measure_has_its_place_and_is_on_the_page():

@@ -102,9 +102,10 @@ def _card(measure: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _gated_first(measure: Mapping[str, Any]) -> list[tuple[str, float | None]]:
+    parts, gates = measure["parts"].items(), measure["threshold"]
     if "funnel" in measure["histogram"]:
-        return []  # its table has them
-    return sorted(measure["parts"].items(), key=lambda part: part[0] not in measure["threshold"])
+        return [part for part in parts if part[0] in gates]  # its table has the others
+    return sorted(parts, key=lambda part: part[0] not in gates)
 
 
 def _part(measure: Mapping[str, Any], part: str, value: float | None) -> dict[str, Any]:
