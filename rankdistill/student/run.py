@@ -142,9 +142,9 @@ def train(
     trainer = Trainer(
         scorer,
         plan.objectives,
-        Loader(learned, make, plan.options.batch, plan.seed),
-        lambda: whole(held_out, checked, plan.options.batch),
-        plan.options,
+        Loader(learned, make, chosen.batch, plan.seed),
+        lambda: whole(held_out, checked, chosen.batch),
+        chosen,
         folder,
         plan.hash(),
         notify,
@@ -153,17 +153,25 @@ def train(
     if found is not None:
         trainer.load_state(found)
         notify("resumed", step=trainer.progress.step)
-    elif vectors := chosen.start.vectors:
-        kept["start"] = start_from(scorer.table, fields, chosen.model.dim, vectors)
+    elif chosen.start.vectors:
+        kept["start"] = _from_teacher(chosen, scorer, fields, say)
         _write_run(plan, folder, kept, None)
-        for name, told in kept["start"].items():
-            how = f"{told['width']} wide" + (", projected" if told["projected"] else "")
-            share = f"{told['found']:,} of {told['values']:,} values"
-            say(f"{name}: {share} start from the teacher's vectors ({how})")
     notify("started", rows=int(learned.num_rows.sum()) * plan.options.epochs)
     done = trainer.fit()
     _write_run(plan, folder, kept, trainer.best_name())
     return done
+
+
+def _from_teacher(
+    chosen: TrainOptions, scorer: Scorer, fields: Fields, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """The embeddings that start from the teacher's, told."""
+    found = start_from(scorer.table, fields, chosen.model.dim, chosen.start.vectors)
+    for name, told in found.items():
+        how = f"{told['width']} wide" + (", projected" if told["projected"] else "")
+        share = f"{told['found']:,} of {told['values']:,} values"
+        say(f"{name}: {share} start from the teacher's vectors ({how})")
+    return found
 
 
 def _fields(plan: Plan, folder: Path) -> tuple[Fields, dict[str, Any]]:
