@@ -37,6 +37,7 @@ from rankdistill.judge import (
 )
 from rankdistill.log.days import Asked
 from rankdistill.measuring import (
+    crowded_segments,
     days_of_metrics,
     facts_for_measures,
     last_begun,
@@ -208,6 +209,7 @@ def _publish(
             *(staging.base.days if staging.base else ()),
         }
         reached = last_begun(known, prepared.settings.dt.time_zone)
+        warnings += crowded_segments(states, prepared.settings.quality)
         measured = days_of_metrics(facts, states, tally.by_dt, dts, reached)
         made += tuple(metrics_parts(measured, root, build_id, recipe.schemas))
         options = prepared.settings.quality

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rankdistill.quality.judged import SEVERITY
+from rankdistill.quality.judged import SEVERITY, judge
+from rankdistill.quality.measure import Gate
 
 MAX_ID = 200  # characters of an id or a value that came from the log
 BAD = ("fail", "warn")
@@ -69,16 +70,28 @@ def part_name(part: str) -> str:
 
 
 def gate_text(measure: Mapping[str, Any], part: str) -> str:
-    """ "warns above 5%, fails above 30%"; "" where there is no gate."""
+    """ "warns above 5%, fails above 30%" and what chance excuses; "" where there is no gate."""
     gate = measure["threshold"].get(part)
     if gate is None:
         return ""
     side = {"above": "above", "below": "at or below", "outside": "outside"}[gate["worse"]]
-    return ", ".join(
+    told = ", ".join(
         f"{verb} {side} {part_of(measure, part, gate[edge])}"
         for verb, edge in (("warns", "warn"), ("fails", "fail"))
         if gate[edge] is not None
     )
+    return "; ".join(filter(None, [told, by_chance(measure, part)]))
+
+
+def by_chance(measure: Mapping[str, Any], part: str) -> str:
+    """Why a value beyond a threshold is judged milder: "within what n = 100 may do by chance:
+    +-0.124"; "" where it is not."""
+    gate, span = measure["threshold"].get(part), measure["chance"].get(part, 0.0)
+    value = measure["parts"].get(part) if part else measure["value"]
+    bare = Gate(**gate) if gate else None
+    if not span or judge(value, bare) == judge(value, bare, span):
+        return ""
+    return f"within what n = {measure['n']:,} may do by chance: +-{part_of(measure, part, span)}"
 
 
 def reasons(measure: Mapping[str, Any]) -> list[str]:
