@@ -287,3 +287,4 @@ def demo(run: Run, out: str) -> None:
     )
     request = next(DataSet.open(feed).read("lists", columns=["request_id"])).column(0)[0]
     run.say(f"next: rankdistill preview {request} --config {folder / 'demo.yaml'}")
+    run.say(f"next: rankdistill report --data {feed} --out {folder / 'report'}")

@@ -28,11 +28,9 @@ from rankdistill.quality.segments import segment_columns
 from rankdistill.quality.state import States
 from rankdistill.quality.watch import DOOR, MAX_SEGMENTS, crowded, settled
 from rankdistill.store.builds import Build
-from rankdistill.store.dataset import DataSet
+from rankdistill.store.dataset import FAILED, DataSet
 from rankdistill.store.parts import Part, PartWriter
 from rankdistill.store.staging import Staging
-
-FAILED = "_failed"  # metrics of builds that a gate stopped
 
 
 def facts_for_measures(prepared: Prepared) -> Facts | None:

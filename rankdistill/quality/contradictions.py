@@ -79,6 +79,8 @@ def _of_judgement(measure: Named, configs: int) -> Iterator[str]:
         least = judge(day["value"], _gate(measure, ""), day["chance"])
         if SEVERITY[day["verdict"]] < SEVERITY[least]:
             yield f"{dt:.40} is called {day['verdict']}, and its value is {least}"
+        if bool(day["beyond"]) != (day["verdict"] in ("warn", "fail")):
+            yield f"{dt:.40} is called {day['verdict']}, and {len(day['beyond'])} parts are beyond"
 
 
 def _verdicts(measure: Named, reading: Named) -> dict[str, Verdict]:

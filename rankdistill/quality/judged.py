@@ -34,6 +34,12 @@ class Judged:
     examples: Sequence[list[Any]] = ()
     why: str = ""
 
+    def beyond(self) -> dict[str, float | None]:
+        """The value ("") and the parts that a gate calls bad."""
+        values = {"": self.reading.value, **self.reading.parts}
+        bad = [part for part, verdict in self.verdicts.items() if verdict in ("warn", "fail")]
+        return {part: rounded(values[part]) for part in bad}
+
 
 @overload
 def rounded(value: float) -> float: ...

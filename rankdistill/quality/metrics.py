@@ -197,7 +197,7 @@ def _measure(found: Judged, by_day: Mapping[str, Judged]) -> dict[str, Any]:
     return {
         "id": found.measure.id,
         "name": found.measure.name,
-        "what": found.measure.value,
+        "what": found.reading.what or found.measure.value,
         "unit": found.measure.unit,
         **_reading(found.reading),
         "verdict": worst.verdict,
@@ -217,6 +217,7 @@ def _measure(found: Judged, by_day: Mapping[str, Judged]) -> dict[str, Any]:
                 "n": j.reading.n,
                 "chance": rounded(j.reading.chance.get("", 0.0)),
                 "verdict": j.verdict,
+                "beyond": j.beyond(),
             }
             for dt, j in by_day.items()
         },

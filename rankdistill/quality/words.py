@@ -10,6 +10,9 @@ from rankdistill.quality.measure import Gate
 
 MAX_ID = 200  # characters of an id or a value that came from the log
 BAD = ("fail", "warn")
+ENOUGH = 100  # requests: a share of fewer is known to a tenth or so (two standard errors of 1/2)
+SIGNAL = "Q10"  # whether the teacher knows what users do: without it the rest says less
+MARKS = {"ok": "good", "warn": "warns", "fail": "fails", "not applicable": "does not apply"}
 
 
 def plain(text: object, limit: int = MAX_ID) -> str:
@@ -105,7 +108,21 @@ def reasons(measure: Mapping[str, Any]) -> list[str]:
     days = [dt for dt, day in measure["days"].items() if day["verdict"] in BAD]
     if days and (len(measure["days"]) > 1 or not told):
         told.append(_on_days(days, len(measure["days"])))
-    return told
+    return told + list(_of_days_alone(measure))
+
+
+def _of_days_alone(measure: Mapping[str, Any]) -> Iterator[str]:
+    """Parts that are bad on a day and not of all days together: "used: 0 on 2026-11-02"."""
+    fired: dict[str, list[tuple[str, Any]]] = {}
+    for dt, day in measure["days"].items():
+        for part, value in day["beyond"].items():
+            if measure["verdicts"].get(part) not in BAD:
+                fired.setdefault(part, []).append((dt, value))
+    for part, found in fired.items():
+        name = part_name(part) if part else plain(measure["what"])
+        values = ", ".join(f"{part_of(measure, part, v)} on {plain(dt, 40)}" for dt, v in found[:3])
+        more = f" and {len(found) - 3} more days" if len(found) > 3 else ""
+        yield f"{name}: {values}{more} ({gate_text(measure, part)})"
 
 
 def line(measure: Mapping[str, Any]) -> str:
@@ -151,7 +168,22 @@ def sentence(document: Mapping[str, Any]) -> str:
         return f"Look before you train: {warns}; {rest}."
     if not held["ok"]:
         return "Nothing could be judged: no measure applies to this log and config."
-    return f"Fit to train on: no measure fails or warns; {rest}."
+    judged = f"{held['ok']} {'was' if held['ok'] == 1 else 'were'} judged"
+    told = f"of {len(document['measures'])} measures {judged} and none fails or warns"
+    num = document["counts"].get("requests", 0)
+    few = f"{num:,} request{'s are' if num != 1 else ' is'} too few to say (less than {ENOUGH})"
+    verdict = "Fit to train on" if num >= ENOUGH else f"Nothing speaks against it, but {few}"
+    return f"{verdict}: {told}{_unjudged(document)}."
+
+
+def _unjudged(document: Mapping[str, Any]) -> str:
+    """ "; not judged: Teacher signal (no teacher score is mapped)": what distillation stands on."""
+    silent = [
+        f"{plain(m['name'])} ({plain(m['why'])})"
+        for m in document["measures"]
+        if m["id"] == SIGNAL and m["verdict"] == "not applicable"
+    ]
+    return f"; not judged: {silent[0]}" if silent else ""
 
 
 def _told(names: Sequence[str], verdict: str) -> str:

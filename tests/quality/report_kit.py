@@ -45,12 +45,16 @@ def measure(
         "threshold": {"": {"warn": 0.05, "fail": 0.30, "worse": "above"}},
         "why": "no teacher score is mapped" if value is None else "",
         "segments": [],
-        "days": {
-            dt: {"value": value, "n": 40_000, "chance": 0.0, "verdict": verdict} for dt in dts
-        },
+        "days": {dt: day(value, verdict) for dt in dts},
         "examples": [],
     }
     return found | changes
+
+
+def day(value: float | None, verdict: str, n: int = 40_000, **beyond: float) -> dict[str, Any]:
+    """What one day says. beyond: parts that are bad; where none is given the value is."""
+    bad = beyond or ({"": value} if verdict in ("warn", "fail") else {})
+    return {"value": value, "n": n, "chance": 0.0, "verdict": verdict, "beyond": bad}
 
 
 def histogram(labels: Any, counts: Any, unit: str = "rows") -> dict[str, Any]:
@@ -104,10 +108,7 @@ def _full(name: str, dts: list[str]) -> dict[str, Any]:
         },
         histogram=PICTURES.get(name, {}),
         note="the last bin is open" if name == "Q06" else "",
-        days={
-            dt: {"value": v, "n": 40_000, "chance": 0.0, "verdict": verdict}
-            for dt, v in zip(dts, wave, strict=True)
-        },
+        days={dt: day(v, verdict) for dt, v in zip(dts, wave, strict=True)},
         segments=[
             measure(name, segment=f"scene={scene}", n=n)
             for scene, n in (("home", 52_000), ("detail", 21_000), ("search", 7_000))
