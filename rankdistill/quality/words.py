@@ -162,16 +162,17 @@ def sentence(document: Mapping[str, Any]) -> str:
     named = {v: [plain(m["name"]) for m in document["measures"] if m["verdict"] == v] for v in BAD}
     fails, warns = (_told(named[v], v) for v in BAD)
     rest = f"{held['ok']} good, {held['not applicable']} not applicable"
+    num = document["counts"].get("requests", 0)
+    few = f"{num:,} request{'s are' if num != 1 else ' is'} too few to say (less than {ENOUGH})"
     if named["fail"]:
         return f"Do not train on this yet: {fails}{' and ' + warns if warns else ''}; {rest}."
     if named["warn"]:
-        return f"Look before you train: {warns}; {rest}."
+        beside = f"; {few}" if num < ENOUGH else ""
+        return f"Look before you train: {warns}; {rest}{beside}{_unjudged(document)}."
     if not held["ok"]:
         return "Nothing could be judged: no measure applies to this log and config."
     judged = f"{held['ok']} {'was' if held['ok'] == 1 else 'were'} judged"
     told = f"of {len(document['measures'])} measures {judged} and none fails or warns"
-    num = document["counts"].get("requests", 0)
-    few = f"{num:,} request{'s are' if num != 1 else ' is'} too few to say (less than {ENOUGH})"
     verdict = "Fit to train on" if num >= ENOUGH else f"Nothing speaks against it, but {few}"
     return f"{verdict}: {told}{_unjudged(document)}."
 

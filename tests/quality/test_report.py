@@ -209,6 +209,9 @@ def test_what_was_not_judged_and_too_few_requests_stand_in_the_verdict():
     assert words.sentence(found).endswith(told)
     for num, few in ((1, "1 request is too few"), (99, "99 requests are too few")):
         told = words.sentence(found | {"counts": {"requests": num}})
+        assert words.sentence(
+            document([measure("Q06", "warn")], counts={"requests": num})
+        ).endswith(f"; {few} to say (less than 100).")
         assert "Fit" not in told and f"but {few} to say (less than 100): of 2" in told
 
 
