@@ -37,6 +37,7 @@ from rankdistill.judge import (
 )
 from rankdistill.log.days import Asked
 from rankdistill.measuring import (
+    crowded_segments,
     days_of_metrics,
     facts_for_measures,
     last_begun,
@@ -122,9 +123,37 @@ def _as_it_is(
     tables = tuple(table_facts(prepared.features))
     gates = prepared.settings.quality.chosen_gates()
     mended, warnings = mend_beside(data_set, current, gates)
+    warnings += _not_applied(prepared, current, ready)
     return BuildResult(
         current, False, {}, counts, tuple(warnings), features=tables, mended=tuple(mended)
     )
+
+
+def _not_applied(prepared: Prepared, current: Build, ready: Sequence[str]) -> list[str]:
+    """Warnings of settings of quality that changed since: no row does, so nothing is built."""
+    gates, measures = _of_quality(prepared)
+    kept = [current.days[dt].counts for dt in ready]
+    told = []
+    if any(counts.get("gates", gates) != gates for counts in kept):
+        told.append(
+            "quality.gates changed since this was built, and stopped nothing now: rankdistill check"
+            " --config FILE judges by them"
+        )
+    changed = {
+        k for counts in kept for k, v in counts.get("measures", {}).items() if measures[k] != v
+    }
+    if changed:
+        told.append(
+            f"quality.{', '.join(sorted(changed))} changed since this was built, and the measures "
+            "are as they were: rankdistill build --force measures anew"
+        )
+    return told
+
+
+def _of_quality(prepared: Prepared) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(gates, what else decides the measures), as `builds` keeps them."""
+    chosen = prepared.settings.quality.model_dump(mode="json", exclude={"fail_on"})
+    return chosen.pop("gates"), chosen
 
 
 def _build(
@@ -208,6 +237,7 @@ def _publish(
             *(staging.base.days if staging.base else ()),
         }
         reached = last_begun(known, prepared.settings.dt.time_zone)
+        warnings += crowded_segments(states, prepared.settings.quality)
         measured = days_of_metrics(facts, states, tally.by_dt, dts, reached)
         made += tuple(metrics_parts(measured, root, build_id, recipe.schemas))
         options = prepared.settings.quality
@@ -227,7 +257,7 @@ def day_facts(
 ) -> dict[str, DayFacts]:
     """What `builds` keeps of each day: enough to tell whether it is up to date."""
     refuse_empty(tally)
-    gates = prepared.settings.quality.model_dump(mode="json")["gates"]
+    gates, measures = _of_quality(prepared)
     return {
         dt: DayFacts(
             config_hash=prepared.config_hash,
@@ -240,6 +270,7 @@ def day_facts(
                 "window": dict(windows.get(dt, {})),
                 "features": table_facts(prepared.features),
                 "gates": gates,
+                "measures": measures,
                 "log": {
                     "teacher_order": prepared.mapping.options.teacher_order,
                     "score_kind": prepared.facts.score_kind,

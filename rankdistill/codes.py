@@ -10,7 +10,8 @@ CODES = {
     "E0100": "The configuration file cannot be opened, is not UTF-8, or is over 1 MB.",
     "E0101": "The configuration is not YAML as we read it: broken syntax, a tab, a key given twice,"
     " a tag, nesting over 20 levels, over 50 aliases, or a number that is not finite.",
-    "E0102": "A column named in the mapping is not in the input log.",
+    "E0102": "A column named in the mapping is not in the input log, or one of quality.segments is"
+    " no column of requests that can make segments.",
     "E0103": "The configuration has a key that its block does not know.",
     "E0104": "A value has the wrong type or lies outside its bounds.",
     "E0105": "Options that are right one by one are refused together.",

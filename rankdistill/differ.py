@@ -72,9 +72,8 @@ def against(picked: Picked, baseline: str, dt: str | None = None) -> tuple[Picke
     if word == "last" and number.isdigit() and int(number) > 0:
         known = [b for b in picked.data_set.versions() if b.number <= picked.build.number]
         if len(known) <= int(number):
-            raise PlaceError(
-                "E0206", f"{picked.name} has {len(known)} builds", help="rankdistill versions"
-            )
+            held = "1 build" if len(known) == 1 else f"{len(known)} builds"
+            raise PlaceError("E0206", f"{picked.name} has {held}", help="rankdistill versions")
         old = known[-1 - int(number)]
         before = Picked(f"build {old.number}", picked.data_set, old, tuple(sorted(old.days)))
         return of_days(before, dt), of_days(picked, dt)

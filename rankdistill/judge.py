@@ -47,7 +47,8 @@ def judge_days(dts: Collection[str], by_dt: Mapping[str, Mapping[str, int]]) -> 
         return []
     more = f" and {len(empty) - 10} more" if len(empty) > 10 else ""
     return [
-        f"no row of dt={', '.join(empty[:10])}{more} can be used: the day is there, and empty; "
+        f"no row of dt={', '.join(empty[:10])}{more} can be used: the day is there, and empty (Q01 "
+        "says of it: used 0); "
         "did its rows arrive, and what does the table rejects say of them?"
     ]
 

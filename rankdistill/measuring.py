@@ -23,15 +23,14 @@ from rankdistill.quality import words
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measures.hours import cut_off
 from rankdistill.quality.metrics import PAST_DAYS, SCHEMA, TABLE, Day, as_text, metrics
-from rankdistill.quality.options import SEGMENT_COLUMNS, QualityOptions
+from rankdistill.quality.options import QualityOptions
+from rankdistill.quality.segments import segment_columns
 from rankdistill.quality.state import States
-from rankdistill.quality.watch import DOOR, settled
+from rankdistill.quality.watch import DOOR, MAX_SEGMENTS, crowded, settled
 from rankdistill.store.builds import Build
-from rankdistill.store.dataset import DataSet
+from rankdistill.store.dataset import FAILED, DataSet
 from rankdistill.store.parts import Part, PartWriter
 from rankdistill.store.staging import Staging
-
-FAILED = "_failed"  # metrics of builds that a gate stopped
 
 
 def facts_for_measures(prepared: Prepared) -> Facts | None:
@@ -41,9 +40,7 @@ def facts_for_measures(prepared: Prepared) -> Facts | None:
         return None
     log, own = prepared.mapping.options, {"request_id", "user_id", "request_time", "split", "dt"}
     columns = tuple(n for n in prepared.lists.requests.schema.names if n not in own)
-    segments = options.segments
-    if segments is None:
-        segments = tuple(name for name in SEGMENT_COLUMNS if name in columns)
+    segments = segment_columns(options.segments, columns)
     measures = options.model_dump(mode="json", exclude={"gates", "fail_on", "measure"})
     return Facts(
         student=settings.student,
@@ -81,7 +78,7 @@ def days_of_metrics(
     reached: int = 0,
 ) -> list[Day]:
     """What the table `metrics` gets of each day; reached: as `last_begun`."""
-    states, _ = settled(states, facts.measures["segments"])
+    states = settled(states, facts.measures["segments"])
     if facts.cut_off is None:
         held = (found for _, name, found in states if name == "Q29")
         ended = cut_off((found.segments.get("", {}) for found in held), facts)
@@ -93,6 +90,14 @@ def days_of_metrics(
         fates = door.segments.get("", {}) if door else {}
         found.append(Day(dt, facts, by_dt.get(dt, {}), fates, own))
     return found
+
+
+def crowded_segments(states: States, options: QualityOptions) -> list[str]:
+    """A warning of each column named in quality.segments that has too many values to make any."""
+    return [
+        f"quality.segments: {name} has over {MAX_SEGMENTS} values, so nothing is told by it"
+        for name in crowded(states, options.segments or ())
+    ]
 
 
 def last_begun(days: Iterable[str], time_zone: str) -> int:

@@ -187,7 +187,8 @@ def check(
     told = f"{found.title}: {words.sentence(document)}"
     for note in found.notes:
         run.say(note)
-    run.show(f"{told}\n\n{text_table(rows)}", {"verdict": document["verdict"], "measures": rows})
+    shown = [{**row, "verdict": words.MARKS[row["verdict"]]} for row in rows]
+    run.show(f"{told}\n\n{text_table(shown)}", {"verdict": document["verdict"], "measures": rows})
     if fail_on != "never" and all(m["value"] is None for m in document["measures"]):
         raise GateError(
             "E0602",

@@ -129,6 +129,7 @@ def measure_rows(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[dict[str, A
                 "verdict_a": verdicts[0],
                 "verdict_b": verdicts[1],
                 "worse": SEVERITY[verdicts[1]] > max(SEVERITY[verdicts[0]], 1),
+                "better": SEVERITY[verdicts[0]] > SEVERITY[verdicts[1]] > 0,
             }
         )
     return sorted(rows, key=lambda row: (not row["worse"], row["id"]))

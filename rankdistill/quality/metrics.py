@@ -15,7 +15,7 @@ from typing import Any
 from rankdistill.contract import arrow_schema
 from rankdistill.errors import InputError
 from rankdistill.quality.facts import Facts
-from rankdistill.quality.judged import SEVERITY, Judged, judged
+from rankdistill.quality.judged import SEVERITY, Judged, judged, rounded
 from rankdistill.quality.measure import Gate, Measure, PastDay, Reading, Shared
 from rankdistill.quality.measures import MEASURES
 from rankdistill.quality.state import ALL, Remembered, State, States, added
@@ -197,7 +197,7 @@ def _measure(found: Judged, by_day: Mapping[str, Judged]) -> dict[str, Any]:
     return {
         "id": found.measure.id,
         "name": found.measure.name,
-        "what": found.measure.value,
+        "what": found.reading.what or found.measure.value,
         "unit": found.measure.unit,
         **_reading(found.reading),
         "verdict": worst.verdict,
@@ -212,7 +212,13 @@ def _measure(found: Judged, by_day: Mapping[str, Judged]) -> dict[str, Any]:
             for name, (reading, verdict) in found.segments.items()
         ],
         "days": {
-            dt: {"value": _rounded(j.reading.value), "n": j.reading.n, "verdict": j.verdict}
+            dt: {
+                "value": rounded(j.reading.value),
+                "n": j.reading.n,
+                "chance": rounded(j.reading.chance.get("", 0.0)),
+                "verdict": j.verdict,
+                "beyond": j.beyond(),
+            }
             for dt, j in by_day.items()
         },
         "examples": [
@@ -224,20 +230,16 @@ def _measure(found: Judged, by_day: Mapping[str, Judged]) -> dict[str, Any]:
 
 def _reading(reading: Reading) -> dict[str, Any]:
     return {
-        "value": _rounded(reading.value),
+        "value": rounded(reading.value),
         "n": reading.n,
-        "parts": {name: _rounded(value) for name, value in reading.parts.items()},
+        "parts": {name: rounded(value) for name, value in reading.parts.items()},
+        "chance": {name: rounded(value) for name, value in reading.chance.items()},
         "histogram": {
             name: {"labels": list(h.labels), "counts": list(h.counts), "unit": h.unit}
             for name, h in reading.histograms.items()
         },
         "note": reading.note,
     }
-
-
-def _rounded(value: float | None) -> float | None:
-    """To 12 digits: what the last bits of a division are is nobody's business."""
-    return None if value is None else float(f"{value:.12g}")
 
 
 def as_text(document: Mapping[str, Any]) -> str:

@@ -13,7 +13,6 @@ from rankdistill.quality.measure import Gate
 from rankdistill.quality.measures import MEASURES
 
 FailOn = Literal["fail", "warn", "never"]
-SEGMENT_COLUMNS = ("teacher_version", "scene", "bucket")
 
 
 # Gated parts that are shares; those of other parts have units of their own.

@@ -82,20 +82,26 @@ class Watch:
                 add.examples(key, request_id, item_id, [note] * len(key))
 
 
-def settled(states: States, columns: Sequence[str]) -> tuple[States, list[str]]:
-    """The states of a whole build without the segments of columns with too many values, and
-    those columns. However the rows were dealt to batches, the same are left."""
-    crowded = []
+def crowded(states: States, columns: Sequence[str]) -> list[str]:
+    """The columns with too many values to make segments."""
+    found_so = []
     for column in columns:
         found = {s for _, _, r in states for s in r.segments if s.startswith(f"{column}=")}
         marked = any(f"{column}{TOO_MANY}" in r.segments for _, _, r in states)
         if marked or len(found) > MAX_SEGMENTS:
-            crowded.append(column)
+            found_so.append(column)
+    return found_so
+
+
+def settled(states: States, columns: Sequence[str]) -> States:
+    """The states of a whole build without the segments of columns with too many values. However
+    the rows were dealt to batches, the same are left."""
+    ends = tuple(f"{c}{end}" for c in crowded(states, columns) for end in ("=", TOO_MANY))
     for _, _, remembered in states:
         for segment in list(remembered.segments):
-            if segment.startswith(tuple(f"{c}{end}" for c in crowded for end in ("=", TOO_MANY))):
+            if segment.startswith(ends):
                 del remembered.segments[segment]
-    return states, crowded
+    return states
 
 
 def segments_of(lists: Lists, columns: Sequence[str]) -> Segments:

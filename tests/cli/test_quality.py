@@ -78,6 +78,9 @@ def test_a_failing_gate_publishes_nothing_and_fail_on_says_what_is_failing(place
     assert "error[E0602]" in error
     assert DataSet.open("feed").current() is None
     (kept,) = Path("feed/_failed").iterdir()
+    for verb in ("report", "check"):
+        told = run(verb, "--data", "feed", *(["--out", "page"] * (verb == "report")), code=4).stderr
+        assert f"feed/_failed/{kept.name}" in told and "rankdistill report --metrics" in told
     run("report", "--metrics", kept, "--out", "page")
     assert "Do not train on this yet" in Path("page/report.html").read_text()
     run("build", "-c", "warns.yaml", "--fail-on", "warn", code=1)
@@ -179,6 +182,16 @@ def test_metrics_and_card_that_are_gone_are_written_again_by_a_build_that_has_no
     assert {name: Path("feed", name).read_text() for name in names} == before
     again = run("build", "-c", "feed.yaml").stdout
     assert again.startswith("up to date: build 1 of feed; nothing written")
+
+
+def test_a_build_with_nothing_to_do_says_that_changed_gates_and_segments_are_not_applied(built):
+    assert "changed" not in run("build", "-c", "feed.yaml").stderr
+    Path("strict.yaml").write_text(CONFIG + STRICT)
+    told = run("build", "-c", "strict.yaml").stderr
+    assert "warning: quality.gates changed since this was built" in told
+    assert "rankdistill check --config" in told
+    told = run("build", "-c", "feed.yaml", "--set", "quality.segments=[]").stderr
+    assert "warning: quality.segments changed since this was built" in told and "--force" in told
 
 
 def test_check_says_as_json_what_it_says_as_text(built):
@@ -310,8 +323,9 @@ def test_the_job_is_the_verb(built):
 def test_explain_tells_a_measure_as_its_page_does():
     assert run("explain", "q07").stdout.startswith("# Q07 ")
     assert "## What to do" in run("explain", "Q07").stdout
-    unknown = run("explain", "Q7", code=2).stderr
-    assert "rankdistill explain Q07" in unknown and "Q34, funnel" in unknown
+    assert run("explain", "q7").stdout == run("explain", "Q07").stdout
+    unknown = run("explain", "Q77", code=2).stderr
+    assert "Q34, funnel" in unknown
 
 
 def test_check_computes_the_metrics_again_from_the_tables(strict):

@@ -14,7 +14,8 @@ from rankdistill.plan import plan
 from rankdistill.quality.across import content_key
 from rankdistill.quality.across_sums import inequality, occurrences
 from rankdistill.quality.facts import Facts
-from rankdistill.quality.measure import PastDay, Reading
+from rankdistill.quality.measure import PastDay, Reading, Shared
+from rankdistill.quality.measures import MEASURES
 from rankdistill.quality.measures.items import divergence, gini
 from rankdistill.quality.metrics import judged_day, metrics
 from rankdistill.quality.options import QualityOptions
@@ -293,3 +294,11 @@ def test_the_worst_day_speaks_for_all_where_states_do_not_add_up(tmp_path):
     (told,) = (m for m in metrics(found, {})["measures"] if m["id"] == "Q23")
     assert told["value"] == pytest.approx(told["days"]["2026-11-02"]["value"])
     assert told["verdict"] == "fail"
+
+
+def test_what_coverage_is_of_follows_what_was_counted():
+    shared = Shared(Facts())
+    users = {"users.logged": 4, "users.sampled": 3}
+    read = MEASURES["Q26"].read
+    assert read(users, shared).what.startswith("users of the log")
+    assert read(users | {"items.logged": 9, "items.sampled": 6}, shared).what == ""

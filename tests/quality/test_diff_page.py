@@ -50,7 +50,8 @@ def found(payload: str = "x", **changes):
 
 def _measure(name, before, after, b=0.5):
     shared = {"id": name, "name": f"measure {name}", "unit": "share", "a": 0.1, "b": b}
-    return {**shared, "verdict_a": before, "verdict_b": after, "worse": after == "fail"}
+    verdicts = {"verdict_a": before, "verdict_b": after}
+    return {**shared, **verdicts, "worse": after == "fail", "better": before == "fail"}
 
 
 @pytest.mark.parametrize("payload", PAYLOADS, ids=range(len(PAYLOADS)))
@@ -94,6 +95,13 @@ def test_it_opens_with_what_changed_in_one_sentence_and_what_got_worse():
     assert Dom(html).text.index("good -> fails") < Dom(html).text.index("Q08")
     for number in ("12,345", "+150.0%", "10%", "50%", "0.3"):
         assert number in html
+
+
+def test_the_headline_counts_what_got_better_too():
+    told = sentence(
+        found(measures=[_measure("Q07", "fail", "warn"), _measure("Q08", "fail", "ok")])
+    )
+    assert told.startswith("2 measures got better (measure Q07, measure Q08)")
 
 
 def test_tables_of_one_side_and_columns_are_told_apart():

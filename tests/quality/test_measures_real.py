@@ -121,7 +121,7 @@ def test_propensities_are_calibrated_as_far_as_clicks_say(real, name):
     assert found["histogram"]["rows"]["counts"] == of_bin.size().tolist()
     variance = (score * (1 - score)).groupby(bins, observed=True).sum()
     chance = np.sqrt(2 / np.pi * variance).sum() + 3 * np.sqrt((1 - 2 / np.pi) * variance.sum())
-    assert found["parts"]["chance"] == pytest.approx(chance / len(log), rel=1e-3)
+    assert found["chance"][""] == pytest.approx(chance / len(log), rel=1e-3)
 
 
 def gauc(log: pd.DataFrame, value: str, sign: int) -> tuple[float, int]:

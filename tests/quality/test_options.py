@@ -38,7 +38,16 @@ def test_what_stops_a_build_is_told_with_units_and_thresholds_and_the_rest_is_co
     (fails, rest), (first, second) = (words.stopped(found, f).split("\n") for f in ("fail", "warn"))
     assert rest == "besides, 1 measure warns (Q06 Request length)"
     assert fails == first and second.startswith("Q06 Request length warns: ")
-    assert "what they should be: 3.12% (warns above 5%, fails above 30%)" in fails
+    assert "what they should be: 41.2% (warns above 5%, fails above 30%)" in fails
+
+
+def test_a_value_that_few_rows_excuse_says_so_beside_its_gate():
+    found = measure("Q06", value=0.4, n=100, chance={"": 0.36})
+    told = "warns above 5%, fails above 30%; within what n = 100 may do by chance: +-36%"
+    assert words.gate_text(found, "") == told
+    (row,) = words.lines(document([found]))
+    assert row["why"] == told
+    assert "chance" not in words.gate_text(found | {"value": 0.04}, "")
 
 
 def test_a_gate_of_one_bound_and_none_at_all_are_meant():

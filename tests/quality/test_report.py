@@ -9,7 +9,7 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 from page_kit import PAYLOADS, Dom, harmful
-from report_kit import document, full, histogram, measure
+from report_kit import day, document, full, histogram, measure
 
 from rankdistill.quality import cookbook, words
 from rankdistill.quality.junit import junit
@@ -38,7 +38,7 @@ def poisoned(payload: str) -> dict:
             ),
         },
         segments=[measure("Q07", segment=f"scene={payload}")],
-        days={f"{payload}{i}": {"value": 0.5, "n": 1, "verdict": "fail"} for i in range(4)},
+        days={f"{payload}{i}": day(0.5, "fail", 1) for i in range(4)},
         examples=[{"request_id": payload, "item_id": payload, "note": payload}],
     )
     silent = measure("Q08", "not applicable", why=payload, name=payload)
@@ -165,7 +165,7 @@ def test_a_document_of_many_days_segments_and_names_stays_small():
         "fail",
         histogram={"named": histogram([f"n{i}" for i in range(5_000)], range(5_000))},
         segments=[measure("Q07", segment=f"scene={i}") for i in range(2_000)],
-        days={f"d{i}": {"value": 0.5, "n": 9, "verdict": "fail"} for i in range(1_000)},
+        days={f"d{i}": day(0.5, "fail", 9) for i in range(1_000)},
         examples=[{"request_id": "r" * 9_000, "item_id": "i", "note": ""}] * 500,
         parts={f"p{i}": 1.0 for i in range(2_000)},
     )
@@ -190,7 +190,8 @@ def test_ids_are_cut_and_can_be_hidden():
 @pytest.mark.parametrize(
     ("verdicts", "told"),
     [
-        (["ok", "ok"], "Fit to train on: no measure fails or warns; 2 good, 0 not applicable."),
+        (["ok", "ok"], "Fit to train on: of 2 measures 2 were judged and none fails or warns."),
+        (["ok", "not applicable"], "of 2 measures 1 was judged and none fails or warns."),
         (["ok", "warn"], "Look before you train: 1 measure warns (Teacher ties); 1 good, "),
         (["fail", "fail", "warn"], "2 measures fail (Request length, Teacher ties) and 1 measure "),
         (["not applicable"], "Nothing could be judged"),
@@ -201,13 +202,30 @@ def test_the_verdict_is_one_sentence(verdicts, told):
     assert told in words.sentence(document([measure(name, v) for name, v in pairs]))
 
 
+def test_what_was_not_judged_and_too_few_requests_stand_in_the_verdict():
+    found = document([measure("Q06"), measure("Q10", "not applicable", name="Teacher signal")])
+    told = "; not judged: Teacher signal (no teacher score is mapped)."
+    assert words.sentence(found).startswith("Fit to train on: of 2 measures 1 was")
+    assert words.sentence(found).endswith(told)
+    for num, few in ((1, "1 request is too few"), (99, "99 requests are too few")):
+        told = words.sentence(found | {"counts": {"requests": num}})
+        assert words.sentence(
+            document([measure("Q06", "warn")], counts={"requests": num})
+        ).endswith(f"; {few} to say (less than 100).")
+        assert "Fit" not in told and f"but {few} to say (less than 100): of 2" in told
+
+
 def test_a_bad_day_is_named_though_all_days_together_are_good():
     days = {
-        "d1": {"value": 0.9, "n": 1, "verdict": "fail"},
-        "d2": {"value": 0, "n": 9, "verdict": "ok"},
+        "d1": day(0.9, "fail", 1),
+        "d2": day(0, "ok", 9),
     }
     found = measure("Q07", "fail", verdicts={"": "ok"}, days=days)
-    assert words.reasons(found) == ["on 1 of 2 days: d1"]
+    told = "rows that are not what they should be: 90% on d1 (warns above 5%, fails above 30%)"
+    assert words.reasons(found) == ["on 1 of 2 days: d1", told]
+    days["d1"] = day(0, "warn", 1, used=0.0)
+    found["threshold"]["used"] = {"warn": 0, "fail": None, "worse": "below"}
+    assert words.reasons(found)[1] == "used: 0 on d1 (warns at or below 0)"
 
 
 def test_histograms_of_the_same_bins_share_a_picture_in_shares():

@@ -114,8 +114,10 @@ def _read_coverage(state: State, shared: Shared) -> Reading:
         if name in parts:
             usual, now = _usual("Q26", name, shared), parts[name]
             parts[f"{name}_drop"] = max(0.0, 1 - now / usual) if usual and now is not None else None
-    value, num = (found["items"], items) if found["items"] is not None else (found["users"], users)
-    return Reading(value, num if value is not None else 0, parts)
+    if found["items"] is not None:
+        return Reading(found["items"], items, parts)
+    value, what = found["users"], "users of the log that samples of its lists hold"
+    return Reading(value, users if value is not None else 0, parts, what=what)
 
 
 def _usual(measure: str, part: str, shared: Shared) -> float | None:

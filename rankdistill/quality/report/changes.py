@@ -25,9 +25,11 @@ def sentence(found: Mapping[str, Any]) -> str:
     if found["equal"]:
         return "The same: schema, config, counts and rows are equal."
     worse = [words.plain(row["name"]) for row in found["measures"] if row["worse"]]
+    better = [words.plain(row["name"]) for row in found["measures"] if row["better"]]
     drifted = [words.plain(r["distribution"]) for r in found["drift"] if r["verdict"] != "ok"]
     told = [
         _named(worse, "measure got worse", "measures got worse"),
+        _named(better, "measure got better", "measures got better"),
         _named(drifted, "distribution drifted", "distributions drifted"),
         _named([words.plain(t) for t in found["only"]], "table differs", "tables differ"),
         _named([words.plain(r["key"]) for r in found["config"]], "setting changed"),

@@ -26,7 +26,6 @@ from rankdistill.quality.report.markdown import escaped, table
 from rankdistill.quality.text_table import text_table
 
 MAX_ROWS, MAX_LINES = 100, 12  # of a section; diff.json has all
-BADGES = {"ok": "good", "warn": "warns", "fail": "fails", "not applicable": "does not apply"}
 Row = tuple[str, ...]
 
 
@@ -169,7 +168,7 @@ def _num(number: int, noun: str) -> str:
 
 
 def _verdict(name: str) -> str:
-    return BADGES.get(name, words.plain(name, 20))
+    return words.MARKS.get(name, words.plain(name, 20))
 
 
 def _short(value: float) -> float:

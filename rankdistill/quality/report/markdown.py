@@ -87,7 +87,7 @@ def _measures(document: Mapping[str, Any]) -> Iterator[str]:
         (
             f"{escaped(m['id'])} {escaped(m['name'])}",
             MARKS[m["verdict"]],
-            words.value_of(m, m["value"]),
+            "; ".join(filter(None, [words.value_of(m, m["value"]), words.by_chance(m, "")])),
             escaped(m["what"]),
             words.number(m["n"]),
         )
