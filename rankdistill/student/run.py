@@ -13,7 +13,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from rankdistill.student.objectives import Objectives
 from rankdistill.student.options import TrainOptions
 from rankdistill.student.reading import ListsSource, lists_source
 from rankdistill.student.scoring import Scorer
+from rankdistill.student.shares import shares_of
 from rankdistill.student.start import content, start_from
 from rankdistill.student.stored import stored_samples
 from rankdistill.student.train import Progress, Trainer
@@ -76,9 +77,13 @@ class Plan:
         fresh = {k: o for k, o in self.drawn.items() if is_fresh and k != NEGATIVES}
         rest = [kind for kind in self.drawn if kind not in fresh]
         stored = stored_samples(self.data_set, self.build, rest, source) if rest else None
-        positives = self.drawn.get(NEGATIVES)
-        looked_at = self.objectives.slots
-        return Drawing(source, fields, fresh, self.seed, stored, positives, looked_at)
+        made = Drawing(source, fields, fresh, self.seed, stored, self.drawn.get(NEGATIVES))
+        made = replace(made, looked_at=self.objectives.slots)
+        if self.objectives.uniform is None:
+            return made
+        positives = made.positives or self.kinds["pointwise"]
+        shares = shares_of(source, positives, self.objectives.uniform)
+        return replace(made, positives=positives, shares=shares)
 
     def source(self, *splits: str) -> ListsSource:
         """The lists of these splits, with the columns that fields and feature tables ask for."""
@@ -137,9 +142,9 @@ def train(
     trainer = Trainer(
         scorer,
         plan.objectives,
-        Loader(learned, make, plan.options.batch, plan.seed),
-        lambda: whole(held_out, checked, plan.options.batch),
-        plan.options,
+        Loader(learned, make, chosen.batch, plan.seed),
+        lambda: whole(held_out, checked, chosen.batch),
+        chosen,
         folder,
         plan.hash(),
         notify,
@@ -148,17 +153,25 @@ def train(
     if found is not None:
         trainer.load_state(found)
         notify("resumed", step=trainer.progress.step)
-    elif vectors := chosen.start.vectors:
-        kept["start"] = start_from(scorer.table, fields, chosen.model.dim, vectors)
+    elif chosen.start.vectors:
+        kept["start"] = _from_teacher(chosen, scorer, fields, say)
         _write_run(plan, folder, kept, None)
-        for name, told in kept["start"].items():
-            how = f"{told['width']} wide" + (", projected" if told["projected"] else "")
-            share = f"{told['found']:,} of {told['values']:,} values"
-            say(f"{name}: {share} start from the teacher's vectors ({how})")
     notify("started", rows=int(learned.num_rows.sum()) * plan.options.epochs)
     done = trainer.fit()
     _write_run(plan, folder, kept, trainer.best_name())
     return done
+
+
+def _from_teacher(
+    chosen: TrainOptions, scorer: Scorer, fields: Fields, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """The embeddings that start from the teacher's, told."""
+    found = start_from(scorer.table, fields, chosen.model.dim, chosen.start.vectors)
+    for name, told in found.items():
+        how = f"{told['width']} wide" + (", projected" if told["projected"] else "")
+        share = f"{told['found']:,} of {told['values']:,} values"
+        say(f"{name}: {share} start from the teacher's vectors ({how})")
+    return found
 
 
 def _fields(plan: Plan, folder: Path) -> tuple[Fields, dict[str, Any]]:
