@@ -48,8 +48,8 @@ def _parity(manifest: Mapping[str, Any]) -> list[str]:
         if name in found
     ]
     if "index" in found:
-        recall = [f"{share:.2%} of the first {k}" for k, share in found["index"]["recall"].items()]
-        users = f"{found['index']['users']:,} users"
-        lines.append(f"index     {found['index']['settings']['kind']} finds {', '.join(recall)}")
-        lines[-1] += f" (exact search: all; {users})"
+        own = found["index"]
+        recall = ", ".join(f"{share:.2%} @{k}" for k, share in own["recall"].items())
+        kind = own["settings"]["kind"]
+        lines.append(f"index     {kind}, recall {recall}, over {own['users']:,} users")
     return lines

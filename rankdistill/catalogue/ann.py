@@ -33,7 +33,9 @@ class FlatIndex(Options):
 
 
 class HnswIndex(Options):
-    """faiss IndexHNSWFlat (Malkov, Yashunin 2018)."""
+    """faiss IndexHNSWFlat (Malkov, Yashunin 2018). Neighbours by inner product would leave short
+    items unlinked: it is over distances, where a further number makes all items equally long
+    (Bachrach et al. 2014), which gives the same order."""
 
     kind: Literal["hnsw"] = "hnsw"
     neighbours: int = Field(32, ge=2, le=512, description="links of an item (M)")
@@ -102,10 +104,27 @@ def build_index(items: Vectors, options: Any, metric: Metric) -> Any:
         if not index.is_trained:
             index.train(directed(items, metric))
         for start in range(0, len(items.norm), _BLOCK):
-            index.add(directed(items.take(slice(start, start + _BLOCK)), metric))
+            part = items.take(slice(start, start + _BLOCK))
+            rows = directed(part, metric)
+            if index.metric_type == faiss.METRIC_L2:
+                rows = _equally_long(rows, part, items, metric)
+            index.add(rows)
     finally:
         faiss.omp_set_num_threads(threads)
-    return index
+    return index if index.d == width else _widened(faiss, width, index)
+
+
+def _equally_long(rows: np.ndarray, part: Vectors, items: Vectors, metric: Metric) -> np.ndarray:
+    """float32 [n, D + 1]: |u - x|^2 of a user (u, 0) falls as u . x rises."""
+    rest = np.zeros(len(rows))
+    if metric == "inner_product":
+        rest = np.sqrt(np.maximum(items.norm.max() ** 2 - part.norm**2, 0))
+    return np.concatenate([rows, rest[:, None].astype(np.float32)], 1)
+
+
+def _widened(faiss: Any, width: int, index: Any) -> Any:
+    """The index for vectors of `width` numbers, to which zeros are added."""
+    return faiss.IndexPreTransform(faiss.RemapDimensionsTransform(width, index.d, False), index)
 
 
 def _ivf(faiss: Any, width: int, options: IvfIndex, num_items: int) -> Any:
@@ -124,14 +143,13 @@ def _ivf_pq(faiss: Any, width: int, options: IvfPqIndex, num_items: int) -> Any:
     inner = faiss.METRIC_INNER_PRODUCT
     index = faiss.IndexIVFPQ(faiss.IndexFlatIP(padded), padded, lists, codes, bits, inner)
     index.nprobe = probes
-    if padded == width:
-        return index
-    return faiss.IndexPreTransform(faiss.RemapDimensionsTransform(width, padded, False), index)
+    return index if padded == width else _widened(faiss, width, index)
 
 
 def settled(options: Any, num_items: int, width: int) -> dict[str, Any]:
     """The options as they are for so many items, with what they leave open filled in."""
     found: dict[str, Any] = options.model_dump(mode="json")
+    found["gives"] = "distances" if isinstance(options, HnswIndex) else "inner products"
     if isinstance(options, Lists):
         found["lists"], found["probes"] = options.fitted(num_items)
     if isinstance(options, IvfPqIndex):
@@ -140,7 +158,7 @@ def settled(options: Any, num_items: int, width: int) -> dict[str, Any]:
 
 
 def _hnsw(faiss: Any, width: int, options: HnswIndex, num_items: int) -> Any:
-    index = faiss.IndexHNSWFlat(width, options.neighbours, faiss.METRIC_INNER_PRODUCT)
+    index = faiss.IndexHNSWFlat(width + 1, options.neighbours, faiss.METRIC_L2)
     index.hnsw.efConstruction = options.ef_construction
     index.hnsw.efSearch = options.ef_search
     return index

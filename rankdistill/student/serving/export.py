@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,10 @@ from rankdistill.catalogue.nearest import MAX_PRODUCT
 from rankdistill.catalogue.nearest import Vectors as Searched
 from rankdistill.errors import InputError
 from rankdistill.export.folder import Folder, new_folder
+from rankdistill.student import serving
 from rankdistill.student.fields.encode import Fields
 from rankdistill.student.run import load_student
 from rankdistill.student.scoring import Scorer
-from rankdistill.student.serving import encoder as encoder_file
 from rankdistill.student.serving import parity, tower
 from rankdistill.student.serving.options import ExportOptions
 from rankdistill.student.serving.user_side import UserSide
@@ -122,7 +123,7 @@ class Export:
 
     def put_encoder(self) -> None:
         self.folder.write_table(VALUES, self.side.values())
-        text = Path(encoder_file.__file__).read_bytes()
+        text = resources.files(serving).joinpath(ENCODER).read_bytes()
         self.folder.write(ENCODER, text, text.count(b"\n"))
 
     def facts(self, run: dict[str, Any]) -> dict[str, Any]:
@@ -161,7 +162,7 @@ def export(
 ) -> dict[str, Any]:
     """Hand the student of a finished run over to serving, in the new folder `out`; its manifest.
 
-    Same run, options and packages give the same bytes. Raises TrainingError E0503, E0504,
+    Same run, options and packages give the same bytes (on one machine). Raises TrainingError E0503, E0504,
     PlaceError E0201, E0202, InputError E0310 to E0315, ConfigError E0102, E0105, ResourceError
     E0404; then there is no `out`.
     """

@@ -86,16 +86,18 @@ def top(users: Searched, items: Searched, k: int) -> Nearest:
 def index_recall(
     index: Any, vectors: np.ndarray, items: Searched, at: Sequence[int]
 ) -> dict[str, float]:
-    """Of the exact first k items of each user, the share that the index finds among its first k;
-    one that ties with the k-th counts as found."""
+    """Of the exact first k items of each user, the share that the index finds among its first k
+    ("k"), and among as many as are asked for at most ("k@m"); one that ties with the k-th counts
+    as found."""
     found = {}
-    for k in at:
+    wide = {f"{k}@{max(at)}": (k, max(at)) for k in at if k < max(at)}
+    for name, (k, m) in ({str(k): (k, k) for k in at} | wide).items():
         num = min(k, len(items.norm))
-        _, item = index.search(np.ascontiguousarray(vectors), num)
+        _, item = index.search(np.ascontiguousarray(vectors), min(m, len(items.norm)))
         user, place = np.nonzero(item >= 0)
         wanted = top(Searched.of(vectors), items, num)
         hits = _hits(vectors, items, wanted, user, item[user, place], num)
-        found[str(k)] = round(float(hits.mean() / num), 6)
+        found[name] = round(float(np.minimum(hits, num).mean() / num), 6)
     return found
 
 
