@@ -162,9 +162,9 @@ def export(
 ) -> dict[str, Any]:
     """Hand the student of a finished run over to serving, in the new folder `out`; its manifest.
 
-    Same run, options and packages give the same bytes (on one machine). Raises TrainingError E0503, E0504,
-    PlaceError E0201, E0202, InputError E0310 to E0315, ConfigError E0102, E0105, ResourceError
-    E0404; then there is no `out`.
+    Same run, options, packages and machine give the same bytes. Raises TrainingError E0503,
+    E0504, PlaceError E0201, E0202, InputError E0310 to E0315, ConfigError E0102, E0105,
+    ResourceError E0404; then there is no `out`.
     """
     _need_packages(options)
     return hand_over(*load_student(run), options, run, out, notify=notify)
