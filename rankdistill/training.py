@@ -30,23 +30,9 @@ DRAWN_AFRESH = {
 
 
 def train(run: Run, chosen: Settings, out: str, number: int | None, dts: list[str] | None) -> None:
-    need_torch()
+    plan = plan_of(chosen, number, dts)
     from rankdistill.student import run as runs
-    from rankdistill.student.objectives import Objectives, default_terms
 
-    data_set = DataSet.open(chosen.output)
-    build = data_set.build(number) if number is not None else data_set.newest()
-    facts = next(iter(build.days.values())).counts["log"]
-    terms: Any = chosen.train.objectives or default_terms(has_response=bool(facts["response"]))
-    objectives = Objectives(terms)
-    kinds = resolved_kinds(chosen, build)
-    _refuse_views(objectives, kinds, facts["score_kind"])
-    _refuse_feedback(objectives, facts["feedback"])
-    objectives = objectives.for_kinds(kinds)
-    joins, stage = joined_tables(chosen, data_set, build)
-    plan = runs.Plan(
-        data_set, build, chosen.train, objectives, kinds, chosen.seed, dts or None, joins, stage
-    )
     done = runs.train(plan, Path(out), run.notify, run.say)
     run.facts["training"] = {"out": out, "epochs": done.history, "best": done.best}
     rows = [
@@ -60,6 +46,31 @@ def train(run: Run, chosen: Settings, out: str, number: int | None, dts: list[st
         for number, epoch in enumerate(done.history)
     ]
     run.show(f"student in {out}\n\n{text_table(rows)}", run.facts["training"])
+
+
+def plan_of(chosen: Settings, number: int | None = None, dts: list[str] | None = None) -> Any:
+    """What `chosen` asks to be trained, on a build (the newest) or some of its days.
+
+    Raises ResourceError E0404 without torch, ConfigError E0105 where losses need what there is
+    not, PlaceError E0201, E0206.
+    """
+    need_torch()
+    from rankdistill.student.objectives import Objectives, default_terms
+    from rankdistill.student.run import Plan
+
+    data_set = DataSet.open(chosen.output)
+    build = data_set.build(number) if number is not None else data_set.newest()
+    facts = next(iter(build.days.values())).counts["log"]
+    terms: Any = chosen.train.objectives or default_terms(has_response=bool(facts["response"]))
+    objectives = Objectives(terms)
+    kinds = resolved_kinds(chosen, build)
+    _refuse_views(objectives, kinds, facts["score_kind"])
+    _refuse_feedback(objectives, facts["feedback"])
+    objectives = objectives.for_kinds(kinds)
+    joins, stage = joined_tables(chosen, data_set, build)
+    return Plan(
+        data_set, build, chosen.train, objectives, kinds, chosen.seed, dts or None, joins, stage
+    )
 
 
 def _refuse_views(objectives: Any, kinds: Mapping[str, Any], score_kind: str | None) -> None:
