@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rankdistill.features.table import micros
 from rankdistill.lists.batch import Lists, numbers
 from rankdistill.samples.catalogue import SAMPLERS
 from rankdistill.samples.grade_rules import GradeOptions
@@ -19,7 +20,7 @@ from rankdistill.samples.positives import PositiveOptions, positive_mask
 from rankdistill.samples.rows import Pairs, Points
 from rankdistill.student.chunk import Chunk, Drawn
 from rankdistill.student.fields.encode import Fields
-from rankdistill.student.order import request_order
+from rankdistill.student.order import request_order, time_order
 from rankdistill.student.reading import ListsSource, Piece
 from rankdistill.student.stored import StoredSamples
 
@@ -45,11 +46,12 @@ class Drawing:
     positives: PositiveOptions | None = None
     looked_at: frozenset[str] | None = None
     grade: GradeOptions | None = None
+    in_time: bool = False
 
     def __call__(self, pieces: Sequence[Piece], epoch: int | None) -> Chunk:
         lists = self.source.read(pieces)
         if epoch is not None:
-            lists = lists.take(request_order(lists.request_key, self.seed, epoch))
+            lists = lists.take(self._order(lists, epoch))
         drawn: dict[str, Any] = {
             kind: SAMPLERS[kind].draw(lists, options, self.seed, epoch=epoch or 0)
             for kind, options in self.fresh.items()
@@ -61,6 +63,11 @@ class Drawing:
             if kind == NEGATIVES:
                 items = rows.column("item_id")
         return self.chunk(lists, drawn, items)
+
+    def _order(self, lists: Lists, epoch: int) -> np.ndarray:
+        if self.in_time:
+            return time_order(micros(lists.requests.column("request_time")), lists.request_key)
+        return request_order(lists.request_key, self.seed, epoch)
 
     def chunk(self, lists: Lists, drawn: Mapping[str, Any], negative: pa.Array) -> Chunk:
         """negative: the items of the drawn negatives."""
