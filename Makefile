@@ -20,7 +20,11 @@ $(BIN)/.dev: $(BIN)/.core
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: $(BIN)/.core  ## simulate a log, build all samples, show them (no Java)
+$(BIN)/.train: $(BIN)/.core
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[train]'
+	@touch $@
+
+demo: $(BIN)/.train  ## simulate a log, build all samples, report, train two students (no Java)
 	$(RUN) rankdistill demo
 
 test: $(BIN)/.dev  ## all tests; Spark's run where Java 17+ is found

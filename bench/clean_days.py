@@ -16,8 +16,9 @@ from typing import Any
 
 from rankdistill.build import build
 from rankdistill.log.simulate import SimulateOptions, simulate
-from rankdistill.measuring import days_of, line
+from rankdistill.measuring import days_of
 from rankdistill.quality.metrics import metrics
+from rankdistill.quality.words import line
 from rankdistill.settings import Settings
 from rankdistill.store.dataset import DataSet
 

@@ -10,7 +10,6 @@ from rankdistill import build as builder
 from rankdistill import plan as planner
 from rankdistill import validate as validator
 from rankdistill.config import load
-from rankdistill.contract import resource
 from rankdistill.doctor import examine
 from rankdistill.document import apply_overrides, read_document, read_file
 from rankdistill.errors import ConfigError, UserErrors, unknown
@@ -20,11 +19,11 @@ from rankdistill.log.simulate import SimulateOptions
 from rankdistill.log.simulate import simulate as simulate_log
 from rankdistill.quality.cookbook import cookbook, measure_of
 from rankdistill.quality.text_table import text_table
-from rankdistill.settings import Settings, read_settings, settings_of
+from rankdistill.settings import Settings, read_settings
 from rankdistill.store.dataset import DataSet
-from rankdistill.summary import build_summary, sample_shape, span_of
+from rankdistill.summary import build_summary, span_of
 from rankdistill.verbs import Run
-from rankdistill.verdict import keep_beside
+from rankdistill.verdict import keep_beside, kept_gates
 
 
 def settings(
@@ -112,10 +111,10 @@ def build(
     asked = Asked(frozenset(dts) if dts else None, first, last)
     run.data_set = chosen.output
     made = builder.build(chosen, asked=asked, force=force, notify=run.notify)
-    _tell(run, chosen, made)
+    tell(run, chosen, made)
 
 
-def _tell(run: Run, chosen: Settings, made: builder.BuildResult) -> None:
+def tell(run: Run, chosen: Settings, made: builder.BuildResult) -> None:
     facts = {
         "data_set": chosen.output,
         "build": made.build.number,
@@ -220,7 +219,7 @@ def versions(run: Run, found: DataSet) -> None:
 def rollback(run: Run, found: DataSet, number: int) -> None:
     run.data_set = str(found.root)
     made = found.rollback(number)
-    for warning in keep_beside(found, made, {}):
+    for warning in keep_beside(found, made, kept_gates(made)):
         run.say(f"warning: {warning}")
     run.facts["build"] = made.number
     run.show(f"build {made.number} is build {number} again", {"build": made.number})
@@ -264,26 +263,3 @@ def explain(run: Run, code: str) -> None:
     found = [{"code": name, "text": text} for name, text in explained(code).items()]
     facts = found[0] if len(found) == 1 else {"codes": found}
     run.show("\n".join(f"{each['code']}: {each['text']}" for each in found), facts)
-
-
-def demo(run: Run, out: str) -> None:
-    folder = Path(out)
-    log, feed = folder / "simulated", folder / "feed"
-    run.say(f"1. simulate -> {log}")
-    simulate_log(log, SimulateOptions(num_requests=2000, days=2))
-    run.say(f"2. build    -> {feed}")
-    text = resource("conf", "demo.yaml").read_text(encoding="utf-8")
-    document = read_document(text, "conf/demo.yaml")
-    chosen = settings_of(document, [f"log.path={log / 'log'}", f"output={feed}"])
-    run.data_set = chosen.output
-    made = builder.build(chosen, notify=run.notify)
-    _tell(run, chosen, made)
-    if not run.as_json:
-        run.show("\n" + sample_shape(DataSet.open(feed)), None)
-    (folder / "demo.yaml").write_text(
-        text.replace("path: logs", f"path: {log / 'log'}").replace(
-            "output: out/demo", f"output: {feed}"
-        )
-    )
-    request = next(DataSet.open(feed).read("lists", columns=["request_id"])).column(0)[0]
-    run.say(f"next: rankdistill preview {request} --config {folder / 'demo.yaml'}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +28,7 @@ from rankdistill.features import join
 from rankdistill.judge import (
     advice,
     check_conservation,
+    judge_days,
     judge_door,
     judge_grades,
     judge_negatives,
@@ -36,8 +37,10 @@ from rankdistill.judge import (
 )
 from rankdistill.log.days import Asked
 from rankdistill.measuring import (
+    crowded_segments,
     days_of_metrics,
     facts_for_measures,
+    last_begun,
     metrics_parts,
     pass_gates,
 )
@@ -48,7 +51,7 @@ from rankdistill.store.builds import Build, BuildInfo, DayFacts
 from rankdistill.store.dataset import DataSet, Staging
 from rankdistill.store.parts import Part
 from rankdistill.store.staging import remove_parts
-from rankdistill.verdict import keep_beside
+from rankdistill.verdict import keep_beside, mend_beside
 from rankdistill.windows import beginnings, empty_catalogues, refuse_short
 
 Notify = Callable[..., None]
@@ -60,7 +63,7 @@ class BuildResult:
 
     is_new: False where everything asked for was up to date. parts: files written. features: the
     feature tables as they are configured now, for a trainer to find. notes: what a reader should
-    know and need not mend.
+    know and need not mend. mended: files beside the tables that were lost and are there again.
     """
 
     build: Build
@@ -71,6 +74,7 @@ class BuildResult:
     parts: tuple[Part, ...] = field(default=(), repr=False)
     features: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    mended: tuple[str, ...] = ()
 
     @property
     def totals(self) -> Counter[str]:
@@ -103,14 +107,53 @@ def build(
             ready = up_to_date(prepared, current)
             rest = set(prepared.files_by_day or ()) - set(ready)
             if ready and not rest:
-                counts = {dt: dict(current.days[dt].counts.get("counts", {})) for dt in ready}
-                tables = tuple(table_facts(prepared.features))
-                return BuildResult(current, False, {}, counts, features=tables)
+                return _as_it_is(prepared, data_set, current, ready)
             rest = with_followers(rest, ready, current)
             if ready := sorted(set(ready) - rest):
                 prepared = prepare(settings, engine, Asked(frozenset(rest)))
                 notify("up_to_date", days=ready)
         return _build(prepared, engine, data_set, force, notify)
+
+
+def _as_it_is(
+    prepared: Prepared, data_set: DataSet, current: Build, ready: Sequence[str]
+) -> BuildResult:
+    """The current build, of which all that is asked for is up to date."""
+    counts = {dt: dict(current.days[dt].counts.get("counts", {})) for dt in ready}
+    tables = tuple(table_facts(prepared.features))
+    gates = prepared.settings.quality.chosen_gates()
+    mended, warnings = mend_beside(data_set, current, gates)
+    warnings += _not_applied(prepared, current, ready)
+    return BuildResult(
+        current, False, {}, counts, tuple(warnings), features=tables, mended=tuple(mended)
+    )
+
+
+def _not_applied(prepared: Prepared, current: Build, ready: Sequence[str]) -> list[str]:
+    """Warnings of settings of quality that changed since: no row does, so nothing is built."""
+    gates, measures = _of_quality(prepared)
+    kept = [current.days[dt].counts for dt in ready]
+    told = []
+    if any(counts.get("gates", gates) != gates for counts in kept):
+        told.append(
+            "quality.gates changed since this was built, and stopped nothing now: rankdistill check"
+            " --config FILE judges by them"
+        )
+    changed = {
+        k for counts in kept for k, v in counts.get("measures", {}).items() if measures[k] != v
+    }
+    if changed:
+        told.append(
+            f"quality.{', '.join(sorted(changed))} changed since this was built, and the measures "
+            "are as they were: rankdistill build --force measures anew"
+        )
+    return told
+
+
+def _of_quality(prepared: Prepared) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(gates, what else decides the measures), as `builds` keeps them."""
+    chosen = prepared.settings.quality.model_dump(mode="json", exclude={"fail_on"})
+    return chosen.pop("gates"), chosen
 
 
 def _build(
@@ -172,6 +215,7 @@ def _publish(
     days = day_facts(prepared, tally, dts, derived.windows)
     if not force:
         refuse_partial(prepared, days, staging.base)
+    warnings += judge_days(dts, tally.by_dt)
     warnings += judge_grades(summed(tally.by_dt)) + judge_negatives(summed(tally.by_dt))
     warnings += [
         *lone_candidates(prepared, summed(tally.by_dt)),
@@ -187,7 +231,14 @@ def _publish(
     )
     remove_parts(staging.root, derived.hidden + features)
     if facts is not None:
-        measured = days_of_metrics(facts, states, tally.by_dt, dts)
+        known = {
+            *tally.other_days,
+            *prepared.log_days,
+            *(staging.base.days if staging.base else ()),
+        }
+        reached = last_begun(known, prepared.settings.dt.time_zone)
+        warnings += crowded_segments(states, prepared.settings.quality)
+        measured = days_of_metrics(facts, states, tally.by_dt, dts, reached)
         made += tuple(metrics_parts(measured, root, build_id, recipe.schemas))
         options = prepared.settings.quality
         warnings += pass_gates(measured, options, data_set, staging, warnings)
@@ -206,6 +257,7 @@ def day_facts(
 ) -> dict[str, DayFacts]:
     """What `builds` keeps of each day: enough to tell whether it is up to date."""
     refuse_empty(tally)
+    gates, measures = _of_quality(prepared)
     return {
         dt: DayFacts(
             config_hash=prepared.config_hash,
@@ -217,6 +269,8 @@ def day_facts(
                 "door": dict(tally.door),
                 "window": dict(windows.get(dt, {})),
                 "features": table_facts(prepared.features),
+                "gates": gates,
+                "measures": measures,
                 "log": {
                     "teacher_order": prepared.mapping.options.teacher_order,
                     "score_kind": prepared.facts.score_kind,

@@ -10,7 +10,8 @@ CODES = {
     "E0100": "The configuration file cannot be opened, is not UTF-8, or is over 1 MB.",
     "E0101": "The configuration is not YAML as we read it: broken syntax, a tab, a key given twice,"
     " a tag, nesting over 20 levels, over 50 aliases, or a number that is not finite.",
-    "E0102": "A column named in the mapping is not in the input log.",
+    "E0102": "A column named in the mapping is not in the input log, or one of quality.segments is"
+    " no column of requests that can make segments.",
     "E0103": "The configuration has a key that its block does not know.",
     "E0104": "A value has the wrong type or lies outside its bounds.",
     "E0105": "Options that are right one by one are refused together.",
@@ -19,8 +20,8 @@ CODES = {
     "E0108": "A --set override cannot be understood or applied.",
     "E0109": "An ${env:NAME} reference stands where none is read, or the variable is not set.",
     "E0201": "The output folder is not a data set of ours, and not empty.",
-    "E0202": "The output place is refused: it overlaps the input, leads through a symbolic link,"
-    " is not a folder, or is or holds the home folder.",
+    "E0202": "The output place is refused: a file of another kind is there, it overlaps the input,"
+    " leads through a symbolic link, is not a folder, or is or holds the home folder.",
     "E0203": "Another build has committed the same dt in the meantime.",
     "E0204": "A stored table is damaged: a part or a version is lost, changed or miscounted.",
     "E0205": "A column has changed its type since the data set was made.",

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rankdistill import differ, reporting
 from rankdistill.errors import ConfigError
 from rankdistill.quality.baseline import as_rows, as_yaml, propose
 from rankdistill.quality.metrics import as_text, judged_days
+from rankdistill.store.outputs import IsOurs, made_folder, refuse_folder, write
 from rankdistill.verbs import Run
 from rankdistill.verdict import readable
 
-FILES = ("diff.html", "diff.md", "diff.json")
+# Name -> whether a file that starts so is one of ours.
+FILES: Mapping[str, IsOurs] = {
+    "diff.html": reporting.is_page,
+    "diff.md": lambda start: start.startswith("# Changes. "),
+    "diff.json": lambda start: (
+        re.match(r'\{\s*"a": ".*",\s*"b": ".*",\s*"config": \[', start) is not None
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -27,23 +38,36 @@ class Asked:
     overrides: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if (self.b is None) == (self.baseline is None):
-            raise ConfigError("E0105", "give A and B, or A and --baseline, not both")
+        if self.b is not None and self.baseline is not None:
+            raise ConfigError("E0105", "give B or --baseline, not both", found=self.b)
+        if self.b is None and self.baseline is None:
+            verb = f"rankdistill diff {shlex.quote(self.a)}"
+            raise ConfigError(
+                "E0105",
+                f"what is {self.a} to be compared with?",
+                help=f"with another data set or build: {verb} OTHER, or OTHER@BUILD; with the "
+                f"build before: {verb} --baseline last:1; with the day before: {verb} --baseline "
+                "yesterday",
+            )
 
 
-def diff(run: Run, asked: Asked, out: str | None) -> None:
+def diff(run: Run, asked: Asked, out: str | None, redact_ids: bool = False) -> None:
     """Tell what changed, and write it where `out` says."""
     from rankdistill.quality.report.diff import markdown, page, text
+    from rankdistill.quality.report.redact import redacted_diff
 
+    if out is not None:
+        refuse_folder(out, FILES)  # before the work
     _, options = reporting.chosen(asked.config, asked.overrides)
-    found = json.loads(as_text(differ.diff(*_picked(asked), options.chosen_gates())))
+    compared = differ.diff(*_picked(asked), options.chosen_gates())
+    found = json.loads(as_text(redacted_diff(compared) if redact_ids else compared))
     files = []
     if out is not None:
-        folder = reporting.made_folder(out)
+        folder = made_folder(out)
         for name, content in zip(
             FILES, (page(found), markdown(found), as_text(found)), strict=True
         ):
-            reporting.write(folder / name, content)
+            write(folder / name, content)
         files = [f"{out}/{name}" for name in FILES]
     run.facts.update(equal=found["equal"], files=files)
     run.show("\n".join([text(found), *([""] if files else []), *files]), found)
@@ -62,5 +86,5 @@ def baseline(run: Run, asked: reporting.Asked) -> None:
     gates = options.chosen_gates()
     with readable(data_set):
         judged = judged_days(days, gates)
-    proposals = propose(list(judged.values()), gates)
+    proposals = propose(list(judged.values()))
     run.show(as_yaml(proposals), as_rows(proposals))

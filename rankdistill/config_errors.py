@@ -7,13 +7,15 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from rankdistill.config_schema import Node, Schema, Spot, shown
 from rankdistill.document import Document, dotted
-from rankdistill.errors import ConfigError, UserError, closest
+from rankdistill.errors import ConfigError, Place, UserError, closest
 from rankdistill.yaml_reader import KeyPath
 
+MAX_KNOWN = 30  # names that are listed whole
 _SAID_TRUE, _SAID_FALSE = ("yes", "on", "y", "true", "1"), ("no", "off", "n", "false", "0")
 
 # What is wanted, by pydantic's kind of error: for places where the schema is silent.
@@ -95,11 +97,9 @@ def _unknown_key(fault: Fault, schema: Schema, document: Document) -> ConfigErro
     known = list(fault.spot.parent.get("properties", ()))
     near = closest(str(key), known)
     place = document.place(fault.path, of_key=True)
-    help = None
-    if near and place.file == "--set":
-        help = f'did you mean "{near}"?   {_set((*block, near), fault.value)}'
-    elif near:
-        help = f'did you mean "{near}"? rename the key in line {place.line}'
+    help = _rename((*block, near), fault.value, place) if near else None
+    if near is None and (joined := _joined(fault, schema)):
+        help = _rename(joined, fault.value, place, f", a key of {_name(joined[:-1])}")
     return ConfigError(
         "E0103",
         f'unknown key "{key}" in {_name(block)}',
@@ -107,6 +107,21 @@ def _unknown_key(fault: Fault, schema: Schema, document: Document) -> ConfigErro
         found=f"{key}; known are {', '.join(known)}" if known else str(key),
         help=help,
     )
+
+
+def _rename(path: KeyPath, value: Any, place: Place, where: str = "") -> str:
+    """The advice to give a wrong key the name that ends `path`."""
+    if place.file == "--set":
+        return f'did you mean "{path[-1]}"{where}?   {_set(path, value)}'
+    return f'did you mean "{path[-1]}"{where}? rename the key in line {place.line}'
+
+
+def _joined(fault: Fault, schema: Schema) -> KeyPath | None:
+    """The name with a dot that an unknown key in a block and the block's own name stand for."""
+    *outer, block, key = ("", *fault.path) if len(fault.path) < 2 else fault.path
+    names = schema.choices(schema.plain(schema.walk(outer).node.get("propertyNames", {})))
+    near = closest(f"{block}.{key}", [name for name in names if name.startswith(f"{block}.")])
+    return None if near is None else (*outer, near)
 
 
 def _missing(fault: Fault, schema: Schema, document: Document) -> ConfigError:
@@ -177,12 +192,17 @@ def _wrong_name(fault: Fault, schema: Schema, document: Document) -> ConfigError
     *block, key = fault.path
     known = schema.choices(fault.spot.node)
     near = closest(str(key), known)
+    place = document.place(fault.path, of_key=True)
+    told = f"known are {', '.join(known)}"
+    if len(known) > MAX_KNOWN:
+        like = dict.fromkeys([*([near] if near else []), *get_close_matches(str(key), known, n=5)])
+        told = f"{len(known)} are known, such as {', '.join(like or known[:5])}"
     return ConfigError(
         "E0103",
         f'unknown name "{key}" in {_name(block)}',
-        place=document.place(fault.path, of_key=True),
-        found=f"{key}; known are {', '.join(known)}" if known else str(key),
-        help=f'did you mean "{near}"?' if near else None,
+        place=place,
+        found=f"{key}; {told}" if known else str(key),
+        help=_rename((*block, near), document.value(fault.path), place) if near else None,
     )
 
 

@@ -13,7 +13,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from rankdistill.quality.card.contents import Contents, File, Table
+from rankdistill.quality.card.croissant import MARK as CROISSANT
 from rankdistill.quality.card.croissant import croissant
+from rankdistill.quality.card.lineage import MARK as LINEAGE
 from rankdistill.quality.card.lineage import lineage
 from rankdistill.quality.card.readme import OURS, readme
 from rankdistill.store.builds import Build
@@ -21,6 +23,9 @@ from rankdistill.store.dataset import DataSet
 from rankdistill.store.files import replace_text
 
 README = "README.md"
+# What a file that we wrote holds near its start; a README.md begins with it.
+MARKS = {README: OURS, "croissant.json": CROISSANT, "openlineage.json": LINEAGE}
+NEAR = 65_536  # bytes
 WRITERS: Mapping[str, Callable[[Contents], str]] = {
     README: readme,
     "croissant.json": croissant,
@@ -33,14 +38,15 @@ def describe(data_set: DataSet, build: Build, document: Mapping[str, Any] | None
 
     document: the content of its metrics.json, None where nothing is measured. The build is
     published, so whatever goes wrong here is told and fails nothing; of another build nothing is
-    left. A README.md that does not begin with our mark is somebody's own and stays as it is.
+    left. A file without our mark is somebody's own and stays as it is.
     """
     warnings: list[str] = []
     contents: Contents | None = None
     for name, written in WRITERS.items():
         place = data_set.root / name
         try:
-            if name == README and not is_ours(place):
+            if not is_ours(place):
+                warnings.append(f"{name} is not one that rankdistill wrote, and stays as it is")
                 continue
             place.unlink(missing_ok=True)
             contents = contents or contents_of(data_set, build, document)
@@ -51,11 +57,12 @@ def describe(data_set: DataSet, build: Build, document: Mapping[str, Any] | None
 
 
 def is_ours(place: Path) -> bool:
-    """Whether the README.md may be replaced: none is there, or one that we wrote."""
+    """Whether a file of the card may be replaced: none is there, or one that we wrote."""
     if not place.is_symlink() and not place.exists():
         return True
     with open(place, "rb") as file:
-        return file.read(len(OURS)) == OURS.encode()
+        found, mark = file.read(NEAR), MARKS[place.name].encode()
+    return found.startswith(mark) if place.name == README else mark in found
 
 
 def contents_of(data_set: DataSet, build: Build, document: Mapping[str, Any] | None) -> Contents:

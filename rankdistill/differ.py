@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -72,9 +72,8 @@ def against(picked: Picked, baseline: str, dt: str | None = None) -> tuple[Picke
     if word == "last" and number.isdigit() and int(number) > 0:
         known = [b for b in picked.data_set.versions() if b.number <= picked.build.number]
         if len(known) <= int(number):
-            raise PlaceError(
-                "E0206", f"{picked.name} has {len(known)} builds", help="rankdistill versions"
-            )
+            held = "1 build" if len(known) == 1 else f"{len(known)} builds"
+            raise PlaceError("E0206", f"{picked.name} has {held}", help="rankdistill versions")
         old = known[-1 - int(number)]
         before = Picked(f"build {old.number}", picked.data_set, old, tuple(sorted(old.days)))
         return of_days(before, dt), of_days(picked, dt)
@@ -114,8 +113,10 @@ def diff(a: Picked, b: Picked, gates: Mapping[str, Gate | None]) -> dict[str, An
     """What B changed against A: schema, config, counts, funnel, drift, measures, rows."""
     tables = [t for t in COMPARED if all(_has(side, t) for side in (a, b))]
     # The requests of different days are different ones: to list them says nothing.
-    tables = tables if {*a.days} & {*b.days} else []
-    only = {table: only_in_one(a, b, table) for table in tables if not _is_same(a, b, table)}
+    common = tuple(sorted({*a.days} & {*b.days}))
+    one, other = (replace(side, days=common) for side in (a, b))
+    unlike = [table for table in tables if common and not _is_same(one, other, table)]
+    only = {table: only_in_one(one, other, table) for table in unlike}
     sides = _side(a, gates), _side(b, gates)
     with readable(b.data_set):
         return compared(*sides, only)

@@ -6,9 +6,11 @@ own are `assert`s, never one of these.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_LEADING_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
 # Exit code by family of codes (the two digits after the E).
 EXIT_CODES = {"01": 2, "02": 4, "03": 3, "04": 4, "05": 6, "06": 3}
 
@@ -120,17 +122,23 @@ class UserErrors(Exception):
 
 
 def render(error: UserError) -> str:
-    """The error as the terminal shows it: up to five parts, a line each."""
+    """The error as the terminal shows it: up to five parts, each on lines of its own."""
     lines = [f"error[{error.code}]: {printable(error.message)}"]
     if error.place:
         place = error.place
-        where = f"  --> {place.file}:{place.line}:{place.column}"
-        lines.append(f"{where}    {printable(place.text.strip())}" if place.text else where)
+        where = f"{place.file}:{place.line}:{place.column}   "
+        # A command line has no lines to count: the override is named by its text.
+        shown = f"{'--set' if place.file == '--set' else where} {printable(place.text.strip())}"
+        lines.append(f"  --> {shown.rstrip()}")
     if error.found:
-        lines.append(f"  found   : {printable(error.found)}")
+        lines.append(f"  found   : {_indented(error.found)}")
     if error.help:
-        lines.append(f"  help    : {printable(error.help)}")
+        lines.append(f"  help    : {_indented(error.help)}")
     return "\n".join(lines)
+
+
+def _indented(text: str) -> str:
+    return printable(text).replace("\n", "\n            ")
 
 
 def printable(text: str, *, limit: int = 2000) -> str:
@@ -145,9 +153,12 @@ def on_a_line(text: str) -> str:
 
 
 def closest(name: str, known: Sequence[str]) -> str | None:
-    """The known name nearest to `name`, or None where nothing is near."""
+    """The known name nearest to `name`, or None where nothing is near. Q7 is Q07, not Q17."""
     import difflib
 
     lowered = {k.lower(): k for k in known}
+    same = {_LEADING_ZEROS.sub("", k): k for k in lowered}.get(_LEADING_ZEROS.sub("", name.lower()))
+    if same is not None:
+        return lowered[same]
     near = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
     return lowered[near[0]] if near else None

@@ -6,7 +6,7 @@ Between `settings` and the room `student`, as `training` is.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ from rankdistill.document import apply_overrides, read_document
 from rankdistill.errors import ConfigError, TrainingError
 from rankdistill.quality.text_table import text_table
 from rankdistill.reporting import made_folder, write
-from rankdistill.settings import read_settings
+from rankdistill.settings import Settings, read_settings
 from rankdistill.store.builds import Build
 from rankdistill.store.dataset import DataSet
 from rankdistill.student.evaluation.options import EvaluateOptions
+from rankdistill.student.fields.options import FieldsOptions
 from rankdistill.training import need_torch
+from rankdistill.training_features import tables_now
 from rankdistill.verbs import Run
 
 VERSION = 1
@@ -52,11 +54,14 @@ def evaluate(run: Run, asked: Asked) -> None:
     from rankdistill.student.evaluation.frozen import told_time
     from rankdistill.student.evaluation.page import page
 
-    options, data = chosen(asked)
+    options, data, settings = chosen(asked)
     student = Contestant.load(Path(asked.run))
     others = [Contestant.load(Path(f)) if f else None for f in (asked.against, asked.recall)]
     found = DataSet.open(data or student.facts["data_set"])
     build = _build(asked, found, student.facts if data is None else None)
+    if settings is not None:
+        for each in (student, *others):
+            _look_up_now(each, settings, found, build)
     plan, split, held, notes = _plan(asked, options, found, build, [student, *others])
     document = {
         "schema_version": VERSION,
@@ -77,16 +82,27 @@ def evaluate(run: Run, asked: Asked) -> None:
     run.show(_text(document, folder), document)
 
 
-def chosen(asked: Asked) -> tuple[EvaluateOptions, str | None]:
-    """(what to measure, the data set's folder; None: the run's own)."""
+def chosen(asked: Asked) -> tuple[EvaluateOptions, str | None, Settings | None]:
+    """(what to measure, the data set's folder; None: the run's own, the config's settings)."""
     if asked.config is not None:
         settings = read_settings(asked.config, list(asked.overrides))
-        return settings.evaluate, asked.data or settings.output
+        return settings.evaluate, asked.data or settings.output, settings
     own = [override.removeprefix("evaluate.") for override in asked.overrides]
     for before, after in zip(asked.overrides, own, strict=True):
         if before == after:
             raise ConfigError("E0108", "without --config only evaluate.* can be set", found=before)
-    return load(EvaluateOptions, apply_overrides(read_document("{}", "--set"), own)), asked.data
+    options = load(EvaluateOptions, apply_overrides(read_document("{}", "--set"), own))
+    return options, asked.data, None
+
+
+def _look_up_now(student: Any, settings: Settings, found: DataSet, build: Build) -> None:
+    """Have it look into the feature tables of the config instead of those of its run, which may
+    lack rows of later requests."""
+    if student is None or not student.fields.tables.joins:
+        return
+    fields = FieldsOptions.model_validate(student.facts["options"]["fields"])
+    tables = tables_now(settings, fields, found, build)
+    student.fields = replace(student.fields, tables=tables)
 
 
 def _build(asked: Asked, found: DataSet, trained: Any) -> Build:

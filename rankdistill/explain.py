@@ -6,6 +6,7 @@ from rankdistill.codes import CODES
 from rankdistill.counts import COUNTS, meanings
 from rankdistill.errors import ConfigError, closest
 from rankdistill.log.reasons import REASONS, SKIPPED
+from rankdistill.quality.cookbook import cookbook
 
 
 def explained(name: str) -> dict[str, str]:
@@ -20,10 +21,11 @@ def explained(name: str) -> dict[str, str]:
         return {name: texts[name]}
     if found := meanings(name, reasons):
         return found
-    near = closest(name, [*texts, *COUNTS])
+    known = [*texts, *cookbook()]
+    near = closest(name, [*known, *COUNTS])
     raise ConfigError(
         "E0107",
-        f'code, reason or count "{name}" is unknown',
-        found=f"known are {', '.join(texts)}, and counts like negatives.guarded.history",
+        f'code, reason, measure or count "{name}" is unknown',
+        found=f"known are {', '.join(known)}, and counts like negatives.guarded.history",
         help=f"rankdistill explain {near or 'E0102'}",
     )

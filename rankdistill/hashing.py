@@ -219,11 +219,12 @@ def hash_rows(rows: pa.RecordBatch) -> np.ndarray:
     state = np.zeros(rows.num_rows, dtype=U64)
     for column in rows.columns:
         simple = pa.types.is_integer(column.type) or pa.types.is_string(column.type)
-        state = mix(state, xxh64(column if simple else _as_text(column)))
+        state = mix(state, xxh64(column if simple else as_text(column)))
     return state
 
 
-def _as_text(column: pa.Array) -> pa.Array:
+def as_text(column: pa.Array) -> pa.Array:
+    """Each value as text, string [n]."""
     try:
         return column.cast(pa.string())
     except pa.ArrowNotImplementedError:  # nested values

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from rankdistill.errors import InputError
+from rankdistill.log.days import UNDATED
 from rankdistill.one_pass import Tally
 from rankdistill.prepare import Prepared
 from rankdistill.samples.sources import LOGGED
@@ -37,6 +38,19 @@ def refuse_empty(tally: Tally) -> None:
         help="`rankdistill explain REASON` says what each reason means; if rows in is 0, the log, "
         "or what log.where leaves of it, is empty",
     )
+
+
+def judge_days(dts: Collection[str], by_dt: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """A warning where days are published without a row."""
+    empty = [dt for dt in sorted(dts) if dt != UNDATED and not by_dt.get(dt, {}).get("requests")]
+    if not empty:
+        return []
+    more = f" and {len(empty) - 10} more" if len(empty) > 10 else ""
+    return [
+        f"no row of dt={', '.join(empty[:10])}{more} can be used: the day is there, and empty (Q01 "
+        "says of it: used 0); "
+        "did its rows arrive, and what does the table rejects say of them?"
+    ]
 
 
 def judge_door(prepared: Prepared, tally: Tally) -> list[str]:

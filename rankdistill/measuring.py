@@ -8,27 +8,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
 from rankdistill import __version__
+from rankdistill.catalogue.options import day_before
 from rankdistill.errors import GateError, InputError, UserError
 from rankdistill.prepare import Prepared
+from rankdistill.quality import words
 from rankdistill.quality.facts import Facts
-from rankdistill.quality.judged import SEVERITY
 from rankdistill.quality.measures.hours import cut_off
-from rankdistill.quality.metrics import SCHEMA, TABLE, Day, as_text, metrics
-from rankdistill.quality.options import SEGMENT_COLUMNS, QualityOptions
+from rankdistill.quality.metrics import PAST_DAYS, SCHEMA, TABLE, Day, as_text, metrics
+from rankdistill.quality.options import QualityOptions
+from rankdistill.quality.segments import segment_columns
 from rankdistill.quality.state import States
-from rankdistill.quality.watch import DOOR, settled
+from rankdistill.quality.watch import DOOR, MAX_SEGMENTS, crowded, settled
 from rankdistill.store.builds import Build
-from rankdistill.store.dataset import DataSet
+from rankdistill.store.dataset import FAILED, DataSet
 from rankdistill.store.parts import Part, PartWriter
 from rankdistill.store.staging import Staging
-
-FAILED = "_failed"  # metrics of builds that a gate stopped
 
 
 def facts_for_measures(prepared: Prepared) -> Facts | None:
@@ -38,9 +40,7 @@ def facts_for_measures(prepared: Prepared) -> Facts | None:
         return None
     log, own = prepared.mapping.options, {"request_id", "user_id", "request_time", "split", "dt"}
     columns = tuple(n for n in prepared.lists.requests.schema.names if n not in own)
-    segments = options.segments
-    if segments is None:
-        segments = tuple(name for name in SEGMENT_COLUMNS if name in columns)
+    segments = segment_columns(options.segments, columns)
     measures = options.model_dump(mode="json", exclude={"gates", "fail_on", "measure"})
     return Facts(
         student=settings.student,
@@ -71,14 +71,18 @@ def facts_for_measures(prepared: Prepared) -> Facts | None:
 
 
 def days_of_metrics(
-    facts: Facts, states: States, by_dt: Mapping[str, Counter[str]], dts: Iterable[str]
+    facts: Facts,
+    states: States,
+    by_dt: Mapping[str, Counter[str]],
+    dts: Iterable[str],
+    reached: int = 0,
 ) -> list[Day]:
-    """What the table `metrics` gets of each day."""
-    states, _ = settled(states, facts.measures["segments"])
+    """What the table `metrics` gets of each day; reached: as `last_begun`."""
+    states = settled(states, facts.measures["segments"])
     if facts.cut_off is None:
         held = (found for _, name, found in states if name == "Q29")
         ended = cut_off((found.segments.get("", {}) for found in held), facts)
-        facts = replace(facts, cut_off=ended)
+        facts = replace(facts, cut_off=ended and max(ended, reached))
     found = []
     for dt in sorted(dts):
         own = dict(states.day(dt))
@@ -86,6 +90,24 @@ def days_of_metrics(
         fates = door.segments.get("", {}) if door else {}
         found.append(Day(dt, facts, by_dt.get(dt, {}), fates, own))
     return found
+
+
+def crowded_segments(states: States, options: QualityOptions) -> list[str]:
+    """A warning of each column named in quality.segments that has too many values to make any."""
+    return [
+        f"quality.segments: {name} has over {MAX_SEGMENTS} values, so nothing is told by it"
+        for name in crowded(states, options.segments or ())
+    ]
+
+
+def last_begun(days: Iterable[str], time_zone: str) -> int:
+    """When the last of these days began, microseconds since 1970: a log that has one reaches so
+    far. 0 where none is a date."""
+    dates = [date.fromisoformat(day) for day in days if day_before(day, 0) is not None]
+    if not dates:
+        return 0
+    began = datetime.combine(max(dates), time.min, ZoneInfo(time_zone))
+    return int(began.timestamp()) * 1_000_000
 
 
 def metrics_parts(
@@ -110,10 +132,9 @@ def days_of(data_set: DataSet, build: Build, dts: Collection[str] | None = None)
             help="build it again with quality.measure: true, or rankdistill check --recompute",
         )
     rows: dict[str, dict[str, str]] = {}
-    for batch in data_set.read(TABLE, build):
+    for batch in data_set.read_days(TABLE, build, build.days if dts is None else dts):
         for row in batch.to_pylist():
-            if dts is None or row["dt"] in dts:
-                rows.setdefault(row["dt"], {})[row["measure"]] = row["state"]
+            rows.setdefault(row["dt"], {})[row["measure"]] = row["state"]
     return [Day.of_rows(dt, rows[dt]) for dt in sorted(rows)]
 
 
@@ -130,39 +151,32 @@ def pass_gates(
     """
     past, told = _past(data_set, staging.base, min(day.dt for day in days))
     document = metrics(days, options.chosen_gates(), past)
-    bad = sorted(
-        (m for m in document["measures"] if m["verdict"] in ("warn", "fail")),
-        key=lambda m: -SEVERITY[m["verdict"]],
-    )
-    if reaches(document["verdict"], options.fail_on):
+    bad = words.bad(document)
+    if words.reaches(document["verdict"], options.fail_on):
         place = keep_failed(data_set, staging.build_id, document)
         fault = GateError(
             "E0602",
             "a quality gate failed, nothing is published",
-            found="; ".join(line(m) for m in bad),
+            found=words.stopped(document, options.fail_on),
             help=f"rankdistill report --metrics {place}, and rankdistill explain {bad[0]['id']}; "
             "build --fail-on never publishes in spite of it",
         )
         for warning in warnings:
             fault.add_note(f"warning: {warning}")
         raise fault
-    return [*told, *(line(m) for m in bad)]
+    return [*told, *(words.line(m) for m in bad)]
 
 
 def _past(data_set: DataSet, base: Build | None, first: str) -> tuple[list[Day], list[str]]:
-    """The days before `first`, and a warning where they cannot be read: to build the damaged days
-    again is what mends them, so that must not fail for it."""
+    """The days before `first` that it is held against, and a warning where they cannot be read:
+    to build the damaged days again is what mends them, so that must not fail for it."""
     if base is None or TABLE not in base.tables:
         return [], []
     try:
-        return [day for day in days_of(data_set, base) if day.dt < first], []
+        known = sorted(dt for dt in base.days if dt < first)
+        return days_of(data_set, base, known[-PAST_DAYS:]), []
     except (UserError, OSError) as fault:
         return [], [f"the metrics of the days before cannot be read, so none is compared: {fault}"]
-
-
-def reaches(verdict: str, fail_on: str) -> bool:
-    """Whether a verdict is as bad as `fail_on` or worse."""
-    return fail_on != "never" and SEVERITY[verdict] >= SEVERITY[fail_on]
 
 
 def keep_failed(data_set: DataSet, build_id: str, document: Mapping[str, Any]) -> Path:
@@ -172,16 +186,3 @@ def keep_failed(data_set: DataSet, build_id: str, document: Mapping[str, Any]) -
     place = folder / f"{build_id}.metrics.json"
     place.write_text(as_text(document), encoding="utf-8")
     return place
-
-
-def line(measure: Mapping[str, Any]) -> str:
-    """One measure in a line, by its values with the worst verdict: "Q07 Teacher ties fail: 0.31
-    (n 9,800)", "Q18 Mix of sources fail: least_fill 0.4 (n 1,200)"."""
-    values = {"": measure["value"], **measure["parts"]}
-    worst = [part for part, verdict in measure["verdicts"].items() if verdict == measure["verdict"]]
-    told = ", ".join(_valued(part, values.get(part)) for part in worst or [""])
-    return f"{measure['id']} {measure['name']} {measure['verdict']}: {told} (n {measure['n']:,})"
-
-
-def _valued(part: str, value: float | None) -> str:
-    return f"{part} {'-' if value is None else format(value, '.4g')}".strip()

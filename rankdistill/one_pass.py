@@ -26,10 +26,11 @@ from rankdistill.log.days import UNDATED, Days
 from rankdistill.log.door import Admitted, admit
 from rankdistill.log.mapping import Mapping as LogMapping
 from rankdistill.log.reasons import NAMES
-from rankdistill.log.rejects import RejectSample
+from rankdistill.log.rejects import RejectSample, shown
 from rankdistill.own_tables import part_rows
 from rankdistill.quality.across import TABLE as ACROSS
 from rankdistill.quality.facts import Facts
+from rankdistill.quality.measures.door import EXAMPLES
 from rankdistill.quality.state import States
 from rankdistill.quality.watch import Watch
 from rankdistill.samples.catalogue import NOTHING, SAMPLERS
@@ -124,6 +125,7 @@ def work(recipe: Recipe, batches: Iterable[Grouped], task: str) -> Iterator[Row]
             tally.other_days |= admitted.other_days
             if admitted.rejected is not None:
                 sample.add(admitted.rejected, recipe.mapping)
+                watch.set_aside(shown(admitted.rejected, recipe.mapping, EXAMPLES))
             for dt, lists in by_day(admitted):
                 counts = tally.by_dt.setdefault(dt, Counter())
                 write_day(recipe, dt, lists, writer, counts, watch)

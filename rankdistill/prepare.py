@@ -35,6 +35,7 @@ from rankdistill.log.source import StageConstant, TableSource
 from rankdistill.one_pass import KERNEL_VERSION, Recipe
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.metrics import SCHEMA as METRICS
+from rankdistill.quality.segments import segment_faults
 from rankdistill.samples.facts import LogFacts
 from rankdistill.samples.gather import sample_schema
 from rankdistill.samples.mined import check_mined
@@ -156,6 +157,8 @@ def prepare(settings: Settings, engine: Engine, asked: Asked | None = None) -> P
     query = query_of(mapping, log, feedback, dt_is_partition=days.is_partition(mapping))
     raw = raw_schema(mapping, log.schema, feedback.schema if feedback else None)
     lists = no_lists(mapping, days, raw)
+    if wrong := [*segment_faults(settings.quality.segments, lists.requests.schema.names)]:
+        raise settings.placed(UserErrors(wrong))
     item_id = lists.candidates.schema.field("item_id").type
     catalogue = settings.catalogue
     if catalogue is None and any("catalogue" in chosen.needs for chosen in kinds.values()):

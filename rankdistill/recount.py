@@ -11,7 +11,7 @@ import functools
 import json
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,9 @@ from rankdistill.quality.across import TABLE as ACROSS
 from rankdistill.quality.drawn_again import COLUMNS, Foreign
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measures import MEASURES
+from rankdistill.quality.measures.door import EXAMPLES
 from rankdistill.quality.metrics import Day
-from rankdistill.quality.state import States
+from rankdistill.quality.state import Remembered, States
 from rankdistill.recount_work import LISTS, Recount, item_file, work
 from rankdistill.samples.catalogue import SAMPLERS
 from rankdistill.store.builds import Build
@@ -145,9 +146,22 @@ def _recount(maker: _Maker, stored: Mapping[str, Day], found: Recounted) -> None
     for day in made:
         kept = stored.get(day.dt)
         if kept is not None:
-            day = replace(day, facts=kept.facts, counts=kept.counts, door=kept.door)
+            own = _with_examples(day.states, kept.states)
+            day = Day(day.dt, kept.facts, kept.counts, kept.door, own)
         found.days[day.dt] = day
         found.skipped[day.dt] = _skipped(maker)
+
+
+def _with_examples(
+    made: Mapping[str, Remembered], kept: Mapping[str, Remembered]
+) -> dict[str, Remembered]:
+    """The states computed again with examples of what the door set aside, which is not in the
+    tables."""
+    found = dict(made)
+    for name in {measure for measure, _ in EXAMPLES.values()} & kept.keys():
+        own = found.get(name, Remembered())
+        found[name] = Remembered(own.segments, kept[name].examples)
+    return found
 
 
 def _skipped(maker: _Maker) -> dict[str, str]:

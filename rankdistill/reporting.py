@@ -3,30 +3,51 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rankdistill.config import load
+from rankdistill.config import Options, load
 from rankdistill.document import apply_overrides, read_document
-from rankdistill.errors import ConfigError, GateError, PlaceError
-from rankdistill.measuring import line, reaches
+from rankdistill.errors import ConfigError, GateError
 from rankdistill.quality import words
+from rankdistill.quality.junit import is_junit
 from rankdistill.quality.junit import junit as as_junit
 from rankdistill.quality.metrics import Day, as_text
 from rankdistill.quality.options import QualityOptions
+from rankdistill.quality.report import MARK
 from rankdistill.quality.text_table import text_table
 from rankdistill.request import differs, preview_request
 from rankdistill.settings import Settings, read_settings
 from rankdistill.store.builds import Build
 from rankdistill.store.dataset import DataSet
-from rankdistill.store.files import replace_text
+from rankdistill.store.outputs import (
+    IsOurs,
+    append,
+    made_folder,
+    refuse_folder,
+    refuse_foreign,
+    write,
+)
 from rankdistill.verbs import Run
 from rankdistill.verdict import days_read, judged_build, read_file
 
-FILES = ("report.html", "report.md", "report.json")
+
+def is_page(start: str) -> bool:
+    """Whether a file that starts so is a page of ours."""
+    return MARK in start
+
+
+# What `report` writes: name -> whether a file that starts so is one of ours.
+FILES: Mapping[str, IsOurs] = {
+    "report.html": is_page,
+    "report.md": lambda start: start.startswith("# Sample quality of "),
+    "report.json": lambda start: (
+        re.match(r'\{\s*"configs": \d+,\s*"counts": \{', start) is not None
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -48,6 +69,12 @@ class Asked:
             raise ConfigError(
                 "E0105", "give --data, or --metrics, or --config (its output is meant)"
             )
+
+
+class _Own(Options):
+    """What --set sets where there is no config file."""
+
+    quality: QualityOptions = QualityOptions()
 
 
 @dataclass(frozen=True)
@@ -100,10 +127,9 @@ def chosen(config: str | None, overrides: Sequence[str]) -> tuple[Settings | Non
     if config is not None:
         settings = read_settings(config, list(overrides))
         return settings, settings.quality
-    own = [override.removeprefix("quality.") for override in overrides]
-    if own != list(overrides) or not own:
-        return None, load(QualityOptions, apply_overrides(read_document("{}", "--set"), own))
-    raise ConfigError("E0108", "without --config only quality.* can be set", found=own[0])
+    if others := [one for one in overrides if not one.startswith(("quality.", "quality="))]:
+        raise ConfigError("E0108", "without --config only quality.* can be set", found=others[0])
+    return None, load(_Own, apply_overrides(read_document("{}", "--set"), overrides)).quality
 
 
 def report(run: Run, asked: Asked, out: str, redact_ids: bool) -> None:
@@ -111,6 +137,7 @@ def report(run: Run, asked: Asked, out: str, redact_ids: bool) -> None:
     from rankdistill.quality.report.page import page
     from rankdistill.quality.report.redact import redacted
 
+    refuse_folder(out, FILES)  # before the work
     found = find(asked)
     text = as_text(redacted(found.document) if redact_ids else found.document)
     document = json.loads(text)  # in the order of the file, wherever it is from
@@ -124,34 +151,9 @@ def report(run: Run, asked: Asked, out: str, redact_ids: bool) -> None:
     run.show("\n".join([told, *files]), {"verdict": document["verdict"], "files": files})
 
 
-def made_folder(out: str) -> Path:
-    """The folder to write to. PlaceError E0202 where there can be none."""
-    folder = Path(out)
-    try:
-        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    except OSError as fault:
-        raise _unwritable(out, fault) from fault
-    return folder
-
-
-def write(place: Path, text: str) -> None:
-    """A file as a whole. PlaceError E0202 where it cannot be."""
-    try:
-        if place.exists() and not place.is_file():  # a pipe or a device, as a shell does
-            place.write_text(text, encoding="utf-8", errors="backslashreplace")
-        else:
-            replace_text(place, text)
-    except OSError as fault:
-        raise _unwritable(str(place), fault) from fault
-
-
-def _unwritable(place: str, fault: OSError) -> PlaceError:
-    return PlaceError(
-        "E0202", f"{place} cannot be written", found=str(fault.strerror), help="name another place"
-    )
-
-
 def preview(run: Run, chosen: Settings, request_id: str, why: bool, html: str | None) -> None:
+    if html is not None:
+        refuse_foreign(html, is_page, "no page of rankdistill")
     found = DataSet.open(chosen.output)
     shown = preview_request(found, chosen, request_id, why=why)
     if why and differs(found, chosen):
@@ -169,6 +171,8 @@ def preview(run: Run, chosen: Settings, request_id: str, why: bool, html: str | 
 def check(
     run: Run, asked: Asked, junit: str | None, summary: str | None, recompute: bool = False
 ) -> None:
+    if junit is not None:
+        refuse_foreign(junit, is_junit, "no JUnit file")  # before the work
     found = _recomputed(asked) if recompute else find(asked)
     document, fail_on = found.document, found.options.fail_on
     if junit is not None:
@@ -176,35 +180,27 @@ def check(
     if summary is not None:
         from rankdistill.quality.report.markdown import markdown
 
-        _append(summary, markdown(document, found.title))
+        # Whoever may see the run sees the summary: no ids.
+        append(summary, markdown(document, found.title, examples=False))
     rows = list(words.lines(document))
     run.facts.update(verdict=document["verdict"], num_verdicts=document["num_verdicts"])
     told = f"{found.title}: {words.sentence(document)}"
     for note in found.notes:
         run.say(note)
-    run.show(f"{told}\n\n{text_table(rows)}", {"verdict": document["verdict"], "measures": rows})
-    if document["verdict"] == "not applicable" and fail_on != "never":
+    shown = [{**row, "verdict": words.MARKS[row["verdict"]]} for row in rows]
+    run.show(f"{told}\n\n{text_table(shown)}", {"verdict": document["verdict"], "measures": rows})
+    if fail_on != "never" and all(m["value"] is None for m in document["measures"]):
         raise GateError(
             "E0602",
             f"{found.title}: no measure has a value, so there is nothing to call good",
             found=f"days {', '.join(document['days'][:5])}",
             help="a day without rows? --fail-on never lets it through",
         )
-    if reaches(document["verdict"], fail_on):
+    if words.reaches(document["verdict"], fail_on):
         bad = words.bad(document)
         raise GateError(
             "E0602",
             f"{found.title}: a quality gate {'fails' if fail_on == 'fail' else 'warns or fails'}",
-            found="; ".join(line(measure) for measure in bad),
-            help=f"rankdistill report shows it; docs/measures says what to do about {bad[0]['id']}",
+            found=words.stopped(document, fail_on),
+            help=f"rankdistill report shows it; rankdistill explain {bad[0]['id']} says what to do",
         )
-
-
-def _append(place: str, text: str) -> None:
-    """GitHub's summary is one file for all steps of a job."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    try:
-        with os.fdopen(os.open(place, flags, 0o640), "a", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as fault:
-        raise _unwritable(place, fault) from fault

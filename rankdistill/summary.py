@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from rankdistill.build import BuildResult
 from rankdistill.judge import describe_door
 from rankdistill.quality.text_table import text_table
+from rankdistill.samples.sources import ORDER
 from rankdistill.store.dataset import DataSet
 
 # What the counts of a kind say beside its rows; {} is the number.
@@ -63,7 +64,8 @@ def build_summary(made: BuildResult, output: str) -> str:
             rows.append(
                 {"table": kind, "rows": total[f"{kind}.rows"], "note": left_out(kind, total)}
             )
-    lines = [state if made.is_new else f"up to date: {state}; nothing written"]
+    written = f"only {', '.join(made.mended)}" if made.mended else "nothing"
+    lines = [state if made.is_new else f"up to date: {state}; {written} written"]
     lines.append(f"days      {span_of(made.by_dt)}")
     if made.is_new:
         lines.append(f"door      {describe_door(made.door)}")
@@ -106,8 +108,9 @@ def _by_source(kind: str, total: Counter[str]) -> Iterator[str]:
     """What was drawn from each source, and which ran short."""
     drawn = {n.removeprefix(f"{kind}.drawn."): num for n, num in total.items() if ".drawn." in n}
     if kind == "negatives" and drawn:
-        yield ", ".join(f"{name} {num:,}" for name, num in drawn.items())
-        for name in drawn:
+        names = sorted(drawn, key=ORDER.index)
+        yield ", ".join(f"{name} {drawn[name]:,}" for name in names)
+        for name in names:
             if short := total[f"{kind}.short.{name}"]:
                 yield f"{name} {short:,} short"
 

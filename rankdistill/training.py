@@ -6,13 +6,13 @@ may be missing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rankdistill.errors import ConfigError, ResourceError
+from rankdistill.errors import ConfigError, ResourceError, unknown
 from rankdistill.log.days import moment
 from rankdistill.quality.text_table import text_table
 from rankdistill.samples.facts import LogFacts
@@ -82,6 +82,7 @@ def plan_of(chosen: Settings, asked: Asked, processes: int = 1) -> Plan:
     objectives = Objectives(terms)
     kinds = resolved_kinds(chosen, build)
     _refuse_views(objectives, kinds, facts["score_kind"])
+    _refuse_feedback(objectives, facts["feedback"])
     joins, stage = joined_tables(chosen, data_set, build)
     return Plan(
         data_set,
@@ -180,6 +181,13 @@ def _refuse_views(objectives: Any, kinds: Mapping[str, Any], score_kind: str | N
             key=where,
             help=f"add {blocks} and build, or use another loss",
         )
+
+
+def _refuse_feedback(objectives: Any, known: Sequence[str]) -> None:
+    """ConfigError E0107 where a loss looks at feedback that the log does not map."""
+    for name in objectives.of_feedback:
+        if name not in known:
+            raise unknown("E0107", "train.objectives: feedback", name, known, "feedback: ")
 
 
 def resolved_kinds(chosen: Settings, build: Build) -> dict[str, Any]:

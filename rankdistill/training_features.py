@@ -6,12 +6,13 @@ A task of the roof: the student's room reads what is staged here, and knows no e
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.errors import UserErrors
@@ -22,6 +23,10 @@ from rankdistill.settings import Settings
 from rankdistill.store.builds import Build
 from rankdistill.store.dataset import DataSet
 from rankdistill.student.fields.check import check_fields, item_types, request_types
+from rankdistill.student.fields.columns import Tables
+from rankdistill.student.fields.histories import COLUMNS
+from rankdistill.student.fields.histories import NAME as RESPONSES
+from rankdistill.student.fields.options import FieldsOptions
 
 Stage = Callable[[Path], tuple[Join, ...]]
 
@@ -40,12 +45,19 @@ def joined_tables(
     user, item = request_types(schema), item_types(schema, log["feedback"])
     found: list[OpenedTable] = []
     try:
-        if columns - {*user, *item} and chosen.features:
+        if columns - {*user, *item, RESPONSES} and chosen.features:
             found = _opened(chosen, schema, columns - {*user, *item})
-        check_fields(fields, {**user, **_types(found, user=True)}, {**item, **_types(found)})
+        user |= _types(found, user=True)
+        if RESPONSES in build.tables:
+            user.setdefault(RESPONSES, pa.list_(item["item_id"]))
+        check_fields(fields, user, {**item, **_types(found)})
     except UserErrors as faults:
         raise chosen.placed(faults) from None
-    return tuple(map(as_join, found)), functools.partial(_stage, chosen, found)
+    joins = [as_join(table) for table in found]
+    if RESPONSES in columns - {name for join in joins for name in join.names}:
+        joins.append(Join(RESPONSES, "user", ("user_id",), True, (RESPONSES,), (), RESPONSES))
+        return tuple(joins), functools.partial(_stage, chosen, found, (data_set, build))
+    return tuple(joins), functools.partial(_stage, chosen, found, None)
 
 
 def _opened(chosen: Settings, schema: pa.Schema, names: set[str]) -> list[OpenedTable]:
@@ -58,7 +70,7 @@ def _opened(chosen: Settings, schema: pa.Schema, names: set[str]) -> list[Opened
     return [table for table in few if table.bound.columns]
 
 
-def _types(tables: Sequence[OpenedTable], *, user: bool = False) -> Mapping[str, Any]:
+def _types(tables: Sequence[OpenedTable], *, user: bool = False) -> dict[str, pa.DataType]:
     return {
         name: kind
         for table in tables
@@ -67,7 +79,34 @@ def _types(tables: Sequence[OpenedTable], *, user: bool = False) -> Mapping[str,
     }
 
 
-def _stage(chosen: Settings, tables: Sequence[OpenedTable], folder: Path) -> tuple[Join, ...]:
-    with closing(make_engine(chosen.engine)) as engine:
-        joins, _, _ = stage(tables, engine, str(folder), "staged")
-    return joins
+def _stage(
+    chosen: Settings,
+    tables: Sequence[OpenedTable],
+    responses: tuple[DataSet, Build] | None,
+    folder: Path,
+) -> tuple[Join, ...]:
+    """responses: the build whose responses are staged, too."""
+    joins: tuple[Join, ...] = ()
+    if tables:
+        with closing(make_engine(chosen.engine)) as engine:
+            joins, _, _ = stage(tables, engine, str(folder), "staged")
+    if responses is None:
+        return joins
+    data_set, build = responses
+    batches = data_set.read(RESPONSES, build, columns=COLUMNS)
+    file = str(folder / f"{RESPONSES}.parquet")
+    schema = data_set.schema(RESPONSES)
+    with pq.ParquetWriter(file, pa.schema([schema.field(name) for name in COLUMNS])) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    own = Join(RESPONSES, "user", ("user_id",), True, (RESPONSES,), (file,), RESPONSES)
+    return (*joins, own)
+
+
+def tables_now(chosen: Settings, fields: FieldsOptions, data_set: DataSet, build: Build) -> Tables:
+    """The feature tables that these fields look into, as they are configured now; for requests
+    that a run has not seen. Raises as `joined_tables`."""
+    train = chosen.train.model_copy(update={"fields": fields})
+    _, stage_into = joined_tables(chosen.model_copy(update={"train": train}), data_set, build)
+    with TemporaryDirectory(prefix="rankdistill-features-") as folder:
+        return Tables.load(stage_into(Path(folder)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -15,10 +16,24 @@ from pathlib import Path
 from typing import Any
 
 from rankdistill import __version__
-from rankdistill.errors import UserError, UserErrors, printable, render
+from rankdistill.errors import PlaceError, UserError, UserErrors, printable, render
+from rankdistill.store.outputs import refuse_foreign, write
 
 OUR_BUG = 5
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
+
+
+def is_result(start: str) -> bool:
+    """Whether a file that starts so is a run_result.json."""
+    return re.match(r'\{\s*"verb": "[a-z-]+",\s*"exit_code": \d', start) is not None
+
+
+def _leave_stdout() -> None:
+    """What is still to be shown goes nowhere: the interpreter's last flush must not fail, too."""
+    with contextlib.suppress(OSError):  # a test's stdout has no number
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 class _NoPandas:
@@ -90,7 +105,21 @@ class Run:
 
     def show(self, text: str, value: Any) -> None:
         """The result, on stdout: `text`, or `value` as JSON under --format json."""
-        print(json.dumps(value, indent=1, default=str) if self.as_json else text)
+        try:
+            print(json.dumps(value, indent=1, default=str) if self.as_json else text, flush=True)
+        except BrokenPipeError:  # `| head` has seen enough: what the verb says it says
+            _leave_stdout()
+        except OSError as fault:  # a full disk
+            _leave_stdout()
+            told = f"what is shown cannot be written: {fault.strerror}"
+            raise PlaceError("E0202", told, help="make room, or send it elsewhere") from fault
+
+    def refuse_foreign_result(self) -> None:
+        """PlaceError E0202 where --result names a file that is no run result: it stays."""
+        if self.result_file is not None:
+            place, self.result_file = self.result_file, None
+            refuse_foreign(place, is_result, "no run result of rankdistill")
+            self.result_file = place
 
     def leave(self, exit_code: int, errors: list[UserError]) -> None:
         """Write run_result.json beside the data set, or where --result says."""
@@ -110,8 +139,11 @@ class Run:
             "errors": [{"code": e.code, "message": e.message} for e in errors],
             **self.facts,
         }
-        with contextlib.suppress(OSError):
-            Path(target).write_text(json.dumps(result, indent=1, default=str) + "\n")
+        try:
+            write(Path(target), json.dumps(result, indent=1, default=str) + "\n")
+        except PlaceError as fault:
+            if self.result_file is not None:
+                self.say(f"warning: {fault.message}")
 
     def _seconds(self) -> float:
         return round(time.monotonic() - self._started, 3)
@@ -159,6 +191,7 @@ def carry_out(run: Run, verb: Callable[[Run], int | None]) -> int:
     code, errors, came = 0, list[UserError](), list[Stopped]()
     try:
         with signals_stop() as came:
+            run.refuse_foreign_result()  # before the work
             code = verb(run) or 0
     except BrokenPipeError:
         code = 0

@@ -5,17 +5,21 @@ Between the store, which holds the table `metrics`, and `quality`, which reads a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rankdistill.describing import describe
+from pydantic import ValidationError
+
+from rankdistill.describing import WRITERS, describe
 from rankdistill.errors import InputError, PlaceError, UserError
 from rankdistill.measuring import days_of
 from rankdistill.quality.measure import Gate
-from rankdistill.quality.metrics import TABLE, Day, as_text, metrics
+from rankdistill.quality.metrics import PAST_DAYS, TABLE, Day, as_text, metrics
 from rankdistill.quality.metrics_file import damaged, read_metrics
+from rankdistill.quality.options import QualityOptions
 from rankdistill.store.builds import Build
 from rankdistill.store.dataset import DataSet
 from rankdistill.store.files import replace_text, sha256
@@ -67,11 +71,14 @@ def asked_days(data_set: DataSet, build: Build, dts: Collection[str] | None) -> 
     return sorted(dts or build.days)
 
 
-def days_read(data_set: DataSet, build: Build) -> dict[str, Day]:
-    """dt -> what the table `metrics` of a build holds; InputError E0601 where it cannot be read."""
+def days_read(
+    data_set: DataSet, build: Build, dts: Collection[str] | None = None
+) -> dict[str, Day]:
+    """dt -> what the table `metrics` of a build holds of some days (None: of all); InputError
+    E0601 where it cannot be read."""
     try:
-        _refuse_changed(data_set, build)
-        return {day.dt: day for day in days_of(data_set, build)}
+        _refuse_changed(data_set, build, dts)
+        return {day.dt: day for day in days_of(data_set, build, dts)}
     except (PlaceError, OSError, *UNREADABLE) as fault:  # a lost part, or a damaged one
         raise InputError(
             "E0601",
@@ -81,12 +88,13 @@ def days_read(data_set: DataSet, build: Build) -> dict[str, Day]:
         ) from fault
 
 
-def _refuse_changed(data_set: DataSet, build: Build) -> None:
+def _refuse_changed(data_set: DataSet, build: Build, dts: Collection[str] | None) -> None:
     """The parts are small: every byte is checked before a verdict rests on them."""
     if TABLE not in build.tables:
         return
     for part in data_set.parts(TABLE, build):
-        if sha256(data_set.root / part.table / part.path) != part.sha256:
+        is_read = dts is None or part.dt in dts
+        if is_read and sha256(data_set.root / part.table / part.path) != part.sha256:
             raise ValueError(f"{part.path} is not what was written")
 
 
@@ -114,23 +122,44 @@ def readable(data_set: DataSet) -> Iterator[None]:
         raise damaged(f"the table {TABLE} of {data_set.root}", found) from fault
 
 
+def kept_gates(build: Build) -> Gates:
+    """Those of the config that the newest days of `build` were made with; the defaults where
+    nothing tells, or a gate is of another version."""
+    newest = max(build.days.values(), key=lambda day: day.build, default=None)
+    told = newest.counts.get("gates", {}) if newest is not None else {}
+    try:
+        return QualityOptions.model_validate({"gates": told}).chosen_gates()
+    except ValidationError:
+        return {}
+
+
 def keep_beside(data_set: DataSet, build: Build, gates: Gates) -> list[str]:
     """Write metrics.json and the card of `build`, just published, beside it; warnings where one
     cannot be.
 
-    Of the days that have metrics; removed where none has. It is derived, so whatever is wrong
-    with it fails no build, and none is left rather than that of another build.
+    Of the PAST_DAYS newest days that have metrics: a build of one day must not judge a year of
+    them. Removed where none has. It is derived, so whatever is wrong with it fails no build, and
+    none is left rather than that of another build.
     """
     place, document, warnings = data_set.root / FILE, None, []
     try:
         place.unlink(missing_ok=True)
         if TABLE in build.tables:
-            days = list(days_read(data_set, build).values())
-            document = _judged(data_set, days, days, gates)
+            newest = sorted(build.days)[-2 * PAST_DAYS :]  # the first half as the others' past
+            days = list(days_read(data_set, build, newest).values())
+            document = document_of(data_set, days[-PAST_DAYS:], days[:-PAST_DAYS], gates)
             replace_text(place, as_text(document))
     except (UserError, OSError, *UNREADABLE) as fault:
         warnings.append(f"{FILE} is not written: {fault}")
     return warnings + describe(data_set, build, document)
+
+
+def mend_beside(data_set: DataSet, build: Build, gates: Gates) -> tuple[list[str], list[str]]:
+    """Write what `keep_beside` wrote and is gone: (the files that are there again, warnings)."""
+    derived = [FILE] * (TABLE in build.tables) + [*WRITERS]
+    lost = [name for name in derived if not os.path.lexists(data_set.root / name)]
+    warnings = keep_beside(data_set, build, gates) if lost else []
+    return [name for name in lost if (data_set.root / name).exists()], warnings
 
 
 def read_file(path: str) -> dict[str, Any]:

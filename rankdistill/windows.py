@@ -99,31 +99,47 @@ def _first_known(
 def beginnings(
     prepared: Prepared, dts: Collection[str], base: Build | None, seen: Iterable[str] = ()
 ) -> list[str]:
-    """A line for each window that begins before the log: of which days, and how much is there."""
+    """A line for each window that lacks days, as it begins before the log or, where that is
+    allowed, looks into holes: of which days, and how much is there."""
     kinds = prepared.kinds_of(2)
     first = _first_known(prepared, dts, base, seen)
     if not kinds or first is None:
         return []
-    options = prepared.catalogue or CatalogueOptions()
-    windows = [("catalogue.window", "items", options.window)]
-    for chosen in kinds.values():
-        if "history" in chosen.needs:
-            windows.append(("history_window", "responses", chosen.history_window))
     found: dict[tuple[str, ...], list[str]] = {}
-    for name, table, window in windows:
+    for name, table, window in _windows(prepared.catalogue or CatalogueOptions(), kinds):
         short, there = {}, _there(prepared, dts, base, table)
+        lost: set[str] = set()
         for dt in sorted(dts):
             looked = getattr(looked_into(prepared, dt, kinds), table)
             before = {day for day in looked if day < dt}
-            if any(day < first for day in before):
+            if not before <= there:
                 short[dt] = len(before & there)
+            lost |= before - there
         if short:
-            found.setdefault((_span(list(short)), window, _range(short)), []).append(name)
+            why = _why_short(lost, first)
+            found.setdefault((_span(list(short)), window, _range(short), *why), []).append(name)
     return [
-        f"{' and '.join(names)} of {days} begin{'s' if len(names) == 1 else ''} before the log "
+        f"{' and '.join(names)} of {days} {' and '.join(why[len(names) == 1 :: 2])} "
         f"({window} asked, {num} there)"
-        for (days, window, num), names in found.items()
+        for (days, window, num, *why), names in found.items()
     ]
+
+
+def _windows(options: CatalogueOptions, kinds: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """(name, the table that it is of, length) of each window that looks back."""
+    yield "catalogue.window", "items", options.window
+    for chosen in kinds.values():
+        if "history" in chosen.needs:
+            yield "history_window", "responses", chosen.history_window
+
+
+def _why_short(lost: set[str], first: str) -> Iterator[str]:
+    """Why the days `lost` are not there, each reason as said of several windows and of one."""
+    if min(lost) < first:
+        yield from ("begin before the log", "begins before the log")
+    if holes := len([day for day in lost if day >= first]):
+        days = f"{holes:,} day{'' if holes == 1 else 's'} that no build has made"
+        yield from (f"look into {days}", f"looks into {days}")
 
 
 def _span(days: list[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
+import shlex
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -24,6 +25,7 @@ from rankdistill.config import (
     reveal,
 )
 from rankdistill.errors import ConfigError, render
+from rankdistill.quality.options import QualityOptions, gate_names
 
 
 class Inverse(Options):
@@ -263,8 +265,35 @@ def test_a_wrong_name_in_a_mapping_is_told_with_the_names_that_are_known() -> No
 
     assert told(shares, "mix:\n  populer: 1\n") == [
         '2:3 E0103 unknown name "populer" in mix | populer; known are popular, tail | '
-        'did you mean "popular"?'
+        'did you mean "popular"? rename the key in line 2'
     ]
+
+
+def test_of_many_names_those_that_are_like_a_wrong_one_are_known() -> None:
+    (error,) = told(_gates, '{"Q6": null}')
+    assert error == (
+        f'1:9 E0103 unknown name "Q6" in gates | Q6; {len(gate_names())} are known, such as Q06, '
+        'Q26, Q16 | did you mean "Q06"? rename the key in line 1'
+    )
+
+
+@pytest.mark.parametrize("part", ["least_fill", "least_fil"])
+def test_a_name_that_holds_a_dot_is_advised_where_it_was_taken_for_two(part: str) -> None:
+    (error,) = told(_gates, "{}", f"gates.Q18.{part}=null")
+    fix = """--set 'gates."Q18.least_fill"=null'"""
+    assert error.endswith(f'did you mean "Q18.least_fill", a key of gates?   {fix}')
+    fixed = _gates("{}", shlex.split(fix)[1])
+    assert fixed.gates == {"Q18.least_fill": None}
+
+
+def test_a_slip_in_a_gates_own_key_is_told_as_one() -> None:
+    (error,) = told(_gates, "{Q06: {wran: 0.1}}")
+    assert error.endswith('did you mean "warn"? rename the key in line 1')
+
+
+def _gates(text: str, *overrides: str) -> QualityOptions:
+    document = read_document(f"gates: {text}", "a.yaml")
+    return load(QualityOptions, apply_overrides(document, overrides))
 
 
 def test_a_missing_key_is_told_with_what_is_there() -> None:

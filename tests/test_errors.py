@@ -100,6 +100,8 @@ def test_the_nearest_known_name_is_found_whatever_its_case() -> None:
     assert closest("item_id", ["click", "Item_ID"]) == "Item_ID"
     assert closest("zzz", ["item_id"]) is None
     assert closest("a", []) is None
+    assert closest("Q7", ["Q17", "Q07", "Q70"]) == "Q07"
+    assert closest("q10", ["Q01", "Q10"]) == "Q10"
 
 
 def test_every_code_that_is_raised_is_explained() -> None:

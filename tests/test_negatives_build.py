@@ -18,8 +18,9 @@ from rankdistill.errors import InputError, UserErrors
 from rankdistill.log.days import Asked
 from rankdistill.log.simulate import SimulateOptions, simulate
 from rankdistill.request import preview_request
-from rankdistill.settings import Settings
 from rankdistill.store.dataset import DataSet
+from rankdistill.summary import build_summary
+from tests.feed_kit import feed
 
 DAYS = ["2026-11-01", "2026-11-02", "2026-11-03"]
 TABLES = ("lists", "pointwise", "items", "responses", "negatives")
@@ -34,20 +35,12 @@ def simulated(tmp_path_factory):
 
 
 def settings(simulated, output, *, catalogue=SHORT, negatives=None, **more):
-    return Settings.model_validate(
-        {
-            "output": str(output),
-            "log": {
-                "path": str(simulated.log),
-                "stage": {"from": "column", "column": "stage"},
-                "columns": {"feedback": ["click"]},
-            },
-            "catalogue": catalogue,
-            "quality": {"fail_on": "never"},  # days of 30 requests, catalogues of two items, ...
-            "samples": {"pointwise": {}, "negatives": negatives or {"history_window": "2d"}},
-            **more,
-        }
-    )
+    own = {
+        "catalogue": catalogue,
+        "quality": {"fail_on": "never"},  # days of 30 requests, catalogues of two items, ...
+        "samples": {"pointwise": {}, "negatives": negatives or {"history_window": "2d"}},
+    }
+    return feed(simulated.log, output, **{**own, **more})
 
 
 def hashes(output):
@@ -68,6 +61,13 @@ def test_days_built_one_by_one_and_all_at_once_are_equal(tmp_path, simulated):
         build(one_by_one, asked=only(day))
     build(at_once)
     assert hashes(one_by_one.output) == hashes(at_once.output)
+
+
+def test_a_build_tells_what_it_drew_in_the_order_it_does_when_up_to_date(tmp_path, simulated):
+    feed = settings(simulated, tmp_path / "a")
+    first, again = (build_summary(build(feed), "a").split("\n\n")[1] for _ in range(2))
+    assert first == again
+    assert first.index("prerank_dropped") < first.index("tail ") < first.index("popular")
 
 
 def test_threads_and_batches_do_not_change_a_row(tmp_path, simulated):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from rankdistill.build import build
-from rankdistill.document import read_document
 from rankdistill.engines.duckdb import DuckDb
 from rankdistill.engines.duckdb_options import DuckDbOptions
 from rankdistill.errors import ConfigError, InputError, PlaceError
@@ -20,9 +18,9 @@ from rankdistill.log.simulate import SimulateOptions, simulate
 from rankdistill.quality.options import QualityOptions
 from rankdistill.recompute import differences, recomputed
 from rankdistill.recount import recounted
-from rankdistill.settings import settings_of
 from rankdistill.store.dataset import DataSet
 from rankdistill.verdict import days_read, judged_build
+from tests.feed_kit import feed
 
 SIZES = {"num_candidates": 30, "num_ranked": 15, "num_exposed": 5, "num_items": 300}
 KINDS = {
@@ -31,6 +29,7 @@ KINDS = {
     "listwise": {"max_length": 5},
     "negatives": {},
 }
+SPLIT = {"train_until": "2026-11-03T00:00:00Z", "valid_until": "2026-11-04T00:00:00Z"}
 OF_THE_DOOR = ("Q01", "Q02")  # what the tables do not hold
 DAYS = [f"2026-11-{day:02d}" for day in range(1, 5)]
 
@@ -42,18 +41,7 @@ def log(tmp_path_factory):
 
 
 def settings(log, out, **more):
-    config = {
-        "output": str(out),
-        "log": {
-            "path": str(log),
-            "columns": {"feedback": ["click"]},
-            "stage": {"from": "column", "column": "stage"},
-        },
-        "samples": KINDS,
-        "split": {"train_until": "2026-11-03T00:00:00Z", "valid_until": "2026-11-04T00:00:00Z"},
-        **more,
-    }
-    return settings_of(read_document(json.dumps(config), "test.yaml"))
+    return feed(log, out, **{"samples": KINDS, "split": SPLIT, **more})
 
 
 def made(log, out, **more):

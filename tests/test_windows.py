@@ -11,6 +11,7 @@ from rankdistill.plan import plan
 from rankdistill.store.dataset import DataSet
 from rankdistill.summary import build_summary
 from rankdistill.validate import validate
+from rankdistill.verdict import judged_build
 from tests.test_negatives_build import hashes, only, settings
 
 DAYS = [f"2026-11-0{day}" for day in range(1, 5)]
@@ -92,6 +93,27 @@ def test_plan_and_build_tell_which_windows_begin_before_the_log(tmp_path, simula
         "2026-10-31",
     ]
     assert not any(text.startswith("window") for text in plan(feed).lines)
+
+
+@pytest.mark.parametrize(
+    ("window", "day", "why"),
+    [
+        ("1d", DAYS[1], "look into 1 day that no build has made"),
+        ("2d", DAYS[3], "look into 2 days that no build has made"),
+        ("3d", DAYS[2], "begin before the log and look into 2 days that no build has made"),
+    ],
+)
+def test_days_that_were_allowed_to_be_missing_are_told_as_such(
+    tmp_path, simulated, window, day, why
+):
+    chosen = {"negatives": {"history_window": window}, "catalogue": {"allow_short_history": True}}
+    feed = windowed(simulated, tmp_path / "a", window=window, **chosen)
+    windows, there = "catalogue.window and history_window", f"({window} asked, 0 days there)"
+    assert build(feed, asked=only(day)).notes == (f"{windows} of {day} {why} {there}",)
+    data_set = DataSet.open(tmp_path / "a")
+    told = {m["id"]: m for m in judged_build(data_set, data_set.current(), {})["measures"]}
+    assert told["Q18"]["verdict"] == "not applicable"
+    assert told["Q18"]["why"] == "the catalogue was empty: no earlier day was there"
 
 
 def test_windows_of_two_lengths_are_told_one_by_one(tmp_path, simulated):

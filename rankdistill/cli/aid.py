@@ -32,7 +32,7 @@ def demo(
     run: Run,
     out: Annotated[str, typer.Option("--out", help="folder to write to")] = "rankdistill-demo",
 ) -> None:
-    """Simulate a log, build all sample kinds from it, and show what came out."""
-    from rankdistill import actions
+    """Simulate a log, build all sample kinds, report on them, train students and compare them."""
+    from rankdistill import demo as demonstration
 
-    actions.demo(run, out)
+    demonstration.demo(run, out)

@@ -16,6 +16,7 @@ Gates = Annotated[
 Metrics = Annotated[
     str | None, typer.Option("--metrics", help="a metrics.json, instead of a data set")
 ]
+RedactIds = Annotated[bool, typer.Option("--redact-ids", help="show salted hashes in place of ids")]
 
 
 def report(
@@ -26,9 +27,7 @@ def report(
     build: Number = None,
     dt: Dt = None,
     metrics: Metrics = None,
-    redact_ids: Annotated[
-        bool, typer.Option("--redact-ids", help="show salted hashes in place of ids")
-    ] = False,
+    redact_ids: RedactIds = False,
     set_: Set = None,
 ) -> None:
     """Write the quality report: one page of HTML that needs no network, Markdown and JSON."""
@@ -81,12 +80,14 @@ def diff(
     config: Annotated[
         str | None, typer.Option("--config", "-c", help="the YAML file whose gates judge both")
     ] = None,
+    redact_ids: RedactIds = False,
     set_: Set = None,
 ) -> None:
     """Say what changed from A to B: schema, config, counts, distributions, measures, rows."""
     from rankdistill import comparing
 
-    comparing.diff(run, comparing.Asked(a, b, baseline, dt, config, tuple(set_ or ())), out)
+    asked = comparing.Asked(a, b, baseline, dt, config, tuple(set_ or ()))
+    comparing.diff(run, asked, out, redact_ids)
 
 
 def baseline(

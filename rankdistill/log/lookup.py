@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -165,18 +167,34 @@ class Lookup:
 
     def _unknown(self, path: Path, place: str) -> ConfigError:
         name = ".".join(path)
-        near = closest(name, self._names())
-        hint = (
-            f'did you mean "{near}"?   --set {self.where}.{place}={near}'
-            if near
-            else f"map it: --set {self.where}.{place}=COLUMN"
-        )
+        hint = self._renamed(name, place)
+        if hint is None:
+            near = closest(name, self._names())
+            hint = f'did you mean "{near}"?   ' if near else "map it: "
+            hint += f"--set {self.where}.{place}={near or 'COLUMN'}"
         return ConfigError(
             "E0102",
             f'column "{name}" ({self.where}.{place}) is not in the input',
             found=self._known(),
             help=hint,
         )
+
+    def _renamed(self, name: str, place: str) -> str | None:
+        """The advice where an own column is called as the column that is not there (a list of
+        names): to map that name to another column would keep what may be a typo."""
+        _, _, rest = place.partition("columns.")
+        group, _, own = rest.partition(".")
+        mapped: dict[str, Column] = getattr(getattr(self.options, "columns", None), group, {})
+        if own != name or own not in mapped:
+            return None
+        near = closest(name, [n for n in self._names() if n not in mapped])
+        where = f"{self.where}.columns.{group}"
+        if near is None:
+            return f"name columns that are there, or leave {name} out of {where}"
+        if any(column != Column(column=n) for n, column in mapped.items()):
+            return f'did you mean "{near}"? rename it in {where}'
+        names = json.dumps([near if n == name else n for n in mapped], ensure_ascii=False)
+        return f'did you mean "{near}"?   --set {shlex.quote(f"{where}={names}")}'
 
     def _names(self) -> list[str]:
         """Columns, and the fields of structs (and of lists of structs) as a.b."""

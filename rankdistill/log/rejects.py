@@ -6,13 +6,13 @@ Equal rows are kept once; how many there were is in the counts, which are exact.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Collection, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from rankdistill.hashing import hash_rows
+from rankdistill.hashing import as_text, hash_rows
 from rankdistill.log.days import UNDATED
 from rankdistill.log.door import Rejected
 from rankdistill.log.mapping import Mapping
@@ -31,6 +31,16 @@ SCHEMA = pa.schema(
     ]
 )
 Entry = list[Any]  # [row_hash, request_id, item_id, row, dt]
+
+
+class Shown(NamedTuple):
+    """Rows of a day and reason: the keys of their ids (uint64 [T]), and these as text."""
+
+    dt: str
+    reason: str
+    key: np.ndarray
+    request_id: pa.Array
+    item_id: pa.Array
 
 
 class RejectSample:
@@ -86,15 +96,39 @@ def _entries(
     picked = pa.array(rows)
     values = _plain(rejected.rows.take(picked)).to_pylist()
     dates = rejected.dt.take(picked).to_pylist()
-    item = mapping.candidate_field("item_id")
-    request_key = mapping.group_aliases[0] if mapping.group_aliases else ""
-    item_key = item.aliases[0] if item and item.aliases else ""
+    request_key, item_key = _keys(mapping)
     entries = []
     for row, value, dt in zip(rows, values, dates, strict=True):
         text = json.dumps(_named(mapping, value), default=str, ensure_ascii=False)
         ids = (_text(value.get(request_key)), _text(value.get(item_key)))
         entries.append([int(hashes[row]), *ids, text[:MAX_ROW_CHARS], dt or UNDATED])
     return entries
+
+
+def shown(rejected: Rejected, mapping: Mapping, reasons: Collection[str]) -> Iterator[Shown]:
+    """The rows set aside for some reasons."""
+    names = [name for name in _keys(mapping) if name]
+    for code in np.unique(rejected.code):
+        if NAMES[code] not in reasons or len(names) < 2:
+            continue
+        of_reason = pa.array(np.flatnonzero(rejected.code == code))
+        ids = rejected.rows.select(names).take(of_reason)
+        key, texts = hash_rows(ids), [as_text(column) for column in ids.columns]
+        days = rejected.dt.take(of_reason).fill_null(UNDATED).dictionary_encode()
+        day_of = days.indices.to_numpy(zero_copy_only=False)
+        for place, dt in enumerate(days.dictionary.to_pylist()):
+            rows = np.flatnonzero(day_of == place)
+            request_id, item_id = (text.take(pa.array(rows)) for text in texts)
+            yield Shown(dt, NAMES[code], key[rows], request_id, item_id)
+
+
+def _keys(mapping: Mapping) -> tuple[str, str]:
+    """The columns of the raw rows that hold request_id and item_id, "" where there is none."""
+    item = mapping.candidate_field("item_id")
+    return (
+        mapping.group_aliases[0] if mapping.group_aliases else "",
+        item.aliases[0] if item and item.aliases else "",
+    )
 
 
 def _plain(rows: pa.RecordBatch) -> pa.RecordBatch:

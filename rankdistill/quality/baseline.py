@@ -12,9 +12,10 @@ from statistics import median
 from typing import Any
 
 from rankdistill.errors import InputError
-from rankdistill.quality.judged import Judged, gates_of
+from rankdistill.quality.judged import Judged
 from rankdistill.quality.measure import Gate
 from rankdistill.quality.measures import MEASURES
+from rankdistill.quality.options import bounds_of
 
 LEAST_DAYS = 7
 WARN, FAIL = 4, 8  # robust spreads from the median, as Q32
@@ -33,12 +34,13 @@ class Proposal:
 
 
 def propose(
-    days: Sequence[Mapping[str, Judged]], changed: Mapping[str, Gate | None]
+    days: Sequence[Mapping[str, Judged]],
 ) -> list[Proposal]:
     """Gates about the clean days (none failing), at least LEAST_DAYS of them.
 
-    Left out: gates whose bound is 0 by nature, those that are switched off, and measures
-    without enough values. InputError E0603 where too few days are clean.
+    Left out: gates whose bound is 0 by nature, those that the newest day was not judged by
+    (switched off, or what is bad elsewhere is expected of such a log), and measures without
+    enough values. InputError E0603 where too few days are clean.
     """
     clean = [day for day in days if all(j.verdict != "fail" for j in day.values())]
     if len(clean) < LEAST_DAYS:
@@ -49,30 +51,43 @@ def propose(
         )
     found = []
     for measure in MEASURES.values():
-        for part, gate in gates_of(measure, changed).items():
+        for part, gate in clean[-1][measure.id].gates.items():
             values = [v for day in clean if (v := _value(day[measure.id], part)) is not None]
             edges = [edge for edge in (gate.warn, gate.fail) if edge is not None]
             if len(values) >= LEAST_DAYS and edges and 0 not in edges:
                 name = f"{measure.id}.{part}" if part else measure.id
-                found.append(Proposal(name, len(values), median(values), gate, about(values, gate)))
+                proposed = about(values, gate, bounds_of(name))
+                if _can_fire(proposed, bounds_of(name)):
+                    found.append(Proposal(name, len(values), median(values), gate, proposed))
     return found
 
 
-def about(values: Sequence[float], gate: Gate) -> Gate:
-    """A gate of the same direction WARN and FAIL robust spreads beyond the median."""
+def about(
+    values: Sequence[float], gate: Gate, bounds: tuple[float, float] = (-math.inf, math.inf)
+) -> Gate:
+    """A gate of the same direction WARN and FAIL robust spreads beyond the median, within the
+    bounds of the value."""
     middle = median(values)
     spread = 1.4826 * median(abs(value - middle) for value in values)
     steps = {n: max(n * spread, LEAST * n / WARN * abs(middle), n * 1e-4) for n in (WARN, FAIL)}
     if gate.worse == "outside":
-        bounds = {n: (_round(middle - step), _round(middle + step)) for n, step in steps.items()}
-        return Gate(bounds[WARN], bounds[FAIL], "outside")
+        spans = {n: (_round(middle - step), _round(middle + step)) for n, step in steps.items()}
+        return Gate(spans[WARN], spans[FAIL], "outside")
     sign = 1 if gate.worse == "above" else -1
-    edges = {n: _round(middle + sign * step) for n, step in steps.items()}
+    low, high = bounds
+    edges = {n: min(max(_round(middle + sign * s), low), high) for n, s in steps.items()}
     return Gate(
         None if gate.warn is None else edges[WARN],
         None if gate.fail is None else edges[FAIL],
         gate.worse,
     )
+
+
+def _can_fire(gate: Gate, bounds: tuple[float, float]) -> bool:
+    """Whether a value within its bounds lies beyond the gate: one at its highest never does."""
+    if gate.worse != "above":
+        return True
+    return any(isinstance(edge, float) and edge < bounds[1] for edge in (gate.warn, gate.fail))
 
 
 def as_yaml(proposals: Sequence[Proposal]) -> str:

@@ -37,8 +37,8 @@ def compared(
 ) -> dict[str, Any]:
     """What B changed against A, as plain JSON values.
 
-    only: of tables whose rows differ, how many keys one side alone has (only_a, only_b), and
-    the first of them (examples_a, examples_b).
+    only: of tables whose rows differ on days of both sides, how many keys one side alone has
+    (only_a, only_b), and the first of them (examples_a, examples_b).
     """
     found: dict[str, Any] = {
         "a": a.name,
@@ -60,8 +60,9 @@ def compared(
         found["funnel"] = _pairs(_funnel(a.document), _funnel(b.document))
         found["drift"] = drift_rows(a.days, b.days)
         found["measures"] = measure_rows(a.document, b.document)
-    same_days = list(a.dts) == list(b.dts)
-    found["equal"] = same_days and not any(found[k] for k in ("schema", "config", "counts", "only"))
+    # Of a side that was not measured only schema and rows are known: too little to say so.
+    is_whole = list(a.dts) == list(b.dts) and all(found["metrics"].values())
+    found["equal"] = is_whole and not any(found[k] for k in ("schema", "config", "counts", "only"))
     return found
 
 
@@ -128,6 +129,7 @@ def measure_rows(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[dict[str, A
                 "verdict_a": verdicts[0],
                 "verdict_b": verdicts[1],
                 "worse": SEVERITY[verdicts[1]] > max(SEVERITY[verdicts[0]], 1),
+                "better": SEVERITY[verdicts[0]] > SEVERITY[verdicts[1]] > 0,
             }
         )
     return sorted(rows, key=lambda row: (not row["worse"], row["id"]))

@@ -5,6 +5,7 @@ Read by `rankdistill explain`, the report and people.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 from rankdistill.contract import resource
@@ -28,8 +29,10 @@ def cookbook() -> dict[str, str]:
 
 
 def measure_of(name: str) -> str:
-    """The measure that a person means: q07 -> Q07, a gate's Q06.over_cap -> Q06, funnel."""
+    """The measure that a person means: q07 and q7 -> Q07, a gate's Q06.over_cap -> Q06, funnel."""
     measure = name.split(".")[0]
+    if re.fullmatch("[Qq][1-9]", measure):
+        measure = f"Q0{measure[1]}"
     return measure if measure in cookbook() else measure.upper()
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measure import Gate, Measure, Reading, Shared
@@ -33,6 +33,21 @@ class Judged:
     segments: Mapping[str, tuple[Reading, Verdict]] = field(default_factory=dict)
     examples: Sequence[list[Any]] = ()
     why: str = ""
+
+    def beyond(self) -> dict[str, float | None]:
+        """The value ("") and the parts that a gate calls bad."""
+        values = {"": self.reading.value, **self.reading.parts}
+        bad = [part for part, verdict in self.verdicts.items() if verdict in ("warn", "fail")]
+        return {part: rounded(values[part]) for part in bad}
+
+
+@overload
+def rounded(value: float) -> float: ...
+@overload
+def rounded(value: None) -> None: ...
+def rounded(value: float | None) -> float | None:
+    """To 12 digits: what the last bits of a division are is nobody's business."""
+    return None if value is None else float(f"{value:.12g}")
 
 
 def judge(value: float | None, gate: Gate | None, chance: float = 0.0) -> Verdict:
@@ -100,8 +115,9 @@ def _told(
 ) -> tuple[Reading, Verdict, dict[str, Verdict]]:
     reading = measure.read(state, shared)
     values = {"": reading.value, **reading.parts}
+    # Of the numbers as they are written, so that whoever reads them comes to the same verdict.
     verdicts = {
-        part: judge(values[part], gates.get(part), reading.chance.get(part, 0.0))
+        part: judge(rounded(values[part]), gates.get(part), rounded(reading.chance.get(part, 0.0)))
         for part in {"", *gates} & {*values}
     }
     worst = max(verdicts.values(), key=lambda verdict: SEVERITY[verdict])

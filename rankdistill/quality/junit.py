@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree as Xml
 
-from rankdistill.quality.judged import SEVERITY
-from rankdistill.quality.words import BAD, plain, reasons, value_of
+from rankdistill.quality.words import plain, reaches, reasons, value_of
+
+# Declarations and comments, then the root.
+ROOT = re.compile(r"\ufeff?\s*(<\?.*?\?>\s*|<!--.*?-->\s*)*<testsuites?[\s/>]", re.DOTALL)
+
+
+def is_junit(start: str) -> bool:
+    """Whether a file that starts so is JUnit XML, of whatever tool."""
+    return ROOT.match(start) is not None
 
 
 def junit(document: Mapping[str, Any], fail_on: str) -> str:
@@ -21,7 +29,7 @@ def junit(document: Mapping[str, Any], fail_on: str) -> str:
         if verdict == "not applicable":
             Xml.SubElement(case, "skipped", message=plain(measure["why"]))
             continue
-        if fail_on != "never" and verdict in BAD and SEVERITY[verdict] >= SEVERITY[fail_on]:
+        if reaches(verdict, fail_on):
             failure = Xml.SubElement(case, "failure", type=verdict, message=plain(told))
             failure.text = told
         value = value_of(measure, measure["value"])

@@ -75,6 +75,7 @@ class Reading:
 
     n: of what the value is a share or mean. parts: further values, by name; those that the
     measure has a gate for are judged, too. histograms: behind the pictures. note: to be told.
+    what: what the value is, where the measure's own words say it of other rows.
     chance: by how much few rows alone may move the value ("") or a part; judged that much milder.
     """
 
@@ -84,6 +85,7 @@ class Reading:
     histograms: Mapping[str, Histogram] = field(default_factory=dict)
     note: str = ""
     chance: Mapping[str, float] = field(default_factory=dict)
+    what: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,11 @@ def always(facts: Facts) -> str | None:
 
 def no_negatives(facts: Facts) -> str | None:
     """Why a measure of negatives does not apply where none are built."""
-    return None if "negatives" in facts.kinds else "no negatives are built"
+    return (
+        None
+        if "negatives" in facts.kinds
+        else "the table negatives is not built (samples.negatives)"
+    )
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from typing import Any
 from rankdistill.contract import arrow_schema
 from rankdistill.errors import InputError
 from rankdistill.quality.facts import Facts
-from rankdistill.quality.judged import SEVERITY, Judged, judged
+from rankdistill.quality.judged import SEVERITY, Judged, judged, rounded
 from rankdistill.quality.measure import Gate, Measure, PastDay, Reading, Shared
 from rankdistill.quality.measures import MEASURES
-from rankdistill.quality.state import ALL, Remembered, State, States
+from rankdistill.quality.state import ALL, Remembered, State, States, added
 
 SCHEMA_VERSION = 1
 TABLE = "metrics"
@@ -109,16 +109,35 @@ def judged_days(
 
     past: days before these; `days` ascending.
     """
-    every = [*sorted(past, key=lambda day: day.dt)[-PAST_DAYS:], *days]
-    told: list[PastDay] = []
+    before = sorted(past, key=lambda day: day.dt)[-PAST_DAYS:]
+    every, told = [*before, *days], [_told_before(day) for day in before]
     found: dict[str, dict[str, Judged]] = {}
-    for place, day in enumerate(every):
-        before = every[max(place - BASELINE_DAYS, 0) : place]
-        baseline = together(before).shared((), {}).rest if before else {}
-        of_day = judged_day(day, gates, told, baseline)
+    for place, day in enumerate(days, start=len(before)):
+        baseline = _summed(every[max(place - BASELINE_DAYS, 0) : place])
+        of_day = found[day.dt] = judged_day(day, gates, told[-PAST_DAYS:], baseline)
         told.append(PastDay(day.dt, {name: j.reading for name, j in of_day.items()}))
-        if place >= len(every) - len(days):
-            found[day.dt] = of_day
+    return found
+
+
+def _told_before(day: Day) -> PastDay:
+    """What a later day is held against: a day's own states read, and compared with nothing."""
+    shared = day.shared((), {})
+    readings = {
+        measure.id: measure.read(shared.rest.get(measure.id, {}), shared)
+        for measure in MEASURES.values()
+        if not measure.looks_at_others and measure.applies(day.facts) is None
+    }
+    return PastDay(day.dt, readings)
+
+
+def _summed(days: Sequence[Day]) -> dict[str, State]:
+    """The states of some days added up, segments left out."""
+    found: dict[str, State] = {}
+    for day in days:
+        for name, remembered in day.states.items():
+            own = found.setdefault(name, {})
+            for key, number in remembered.segments.get(ALL, {}).items():
+                own[key] = added(own[key], number) if key in own else number
     return found
 
 
@@ -178,7 +197,7 @@ def _measure(found: Judged, by_day: Mapping[str, Judged]) -> dict[str, Any]:
     return {
         "id": found.measure.id,
         "name": found.measure.name,
-        "what": found.measure.value,
+        "what": found.reading.what or found.measure.value,
         "unit": found.measure.unit,
         **_reading(found.reading),
         "verdict": worst.verdict,
@@ -193,7 +212,13 @@ def _measure(found: Judged, by_day: Mapping[str, Judged]) -> dict[str, Any]:
             for name, (reading, verdict) in found.segments.items()
         ],
         "days": {
-            dt: {"value": j.reading.value, "n": j.reading.n, "verdict": j.verdict}
+            dt: {
+                "value": rounded(j.reading.value),
+                "n": j.reading.n,
+                "chance": rounded(j.reading.chance.get("", 0.0)),
+                "verdict": j.verdict,
+                "beyond": j.beyond(),
+            }
             for dt, j in by_day.items()
         },
         "examples": [
@@ -205,20 +230,16 @@ def _measure(found: Judged, by_day: Mapping[str, Judged]) -> dict[str, Any]:
 
 def _reading(reading: Reading) -> dict[str, Any]:
     return {
-        "value": _rounded(reading.value),
+        "value": rounded(reading.value),
         "n": reading.n,
-        "parts": {name: _rounded(value) for name, value in reading.parts.items()},
+        "parts": {name: rounded(value) for name, value in reading.parts.items()},
+        "chance": {name: rounded(value) for name, value in reading.chance.items()},
         "histogram": {
             name: {"labels": list(h.labels), "counts": list(h.counts), "unit": h.unit}
             for name, h in reading.histograms.items()
         },
         "note": reading.note,
     }
-
-
-def _rounded(value: float | None) -> float | None:
-    """To 12 digits: what the last bits of a division are is nobody's business."""
-    return None if value is None else float(f"{value:.12g}")
 
 
 def as_text(document: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from rankdistill.contract import resource
 from rankdistill.errors import InputError
-from rankdistill.quality.judged import SEVERITY
+from rankdistill.quality.contradictions import contradictions
 
 KINDS: Mapping[str, Callable[[Any], bool]] = {
     "object": lambda value: isinstance(value, dict),
@@ -106,22 +106,3 @@ def _of_keys(value: dict[str, Any], schema: Mapping[str, Any], path: str) -> Ite
     for name, inner in value.items():
         rest = schema.get("additionalProperties", {})
         yield from faults(inner, own.get(name, rest), f"{path}.{name}"[:200].lstrip("."))
-
-
-def contradictions(document: Mapping[str, Any]) -> Iterator[str]:
-    """What is well formed and cannot be: a verdict better than its measures', lost counts."""
-    measures = document["measures"]
-    worst = max((measure["verdict"] for measure in measures), key=lambda name: SEVERITY[name])
-    if document["verdict"] != worst:
-        yield f"the verdict is {document['verdict']}, and that of a measure {worst}"
-    for name, number in document["num_verdicts"].items():
-        if number != sum(measure["verdict"] == name for measure in measures):
-            yield f"num_verdicts.{name:.20} is {number}, and the measures say otherwise"
-    names = [measure["id"] for measure in measures]
-    if len(names) != len(set(names)):
-        yield "a measure stands there twice"
-    for measure in measures:
-        for reading in (measure, *measure["segments"]):
-            for name, bins in reading["histogram"].items():
-                if len(bins["labels"]) != len(bins["counts"]):
-                    yield f"{measure['id']:.20}.{name:.40}: labels and counts differ in number"

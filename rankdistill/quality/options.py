@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, field_validator
 
 from rankdistill.config import Options
 from rankdistill.log.days import duration
@@ -12,9 +13,14 @@ from rankdistill.quality.measure import Gate
 from rankdistill.quality.measures import MEASURES
 
 FailOn = Literal["fail", "warn", "never"]
-SEGMENT_COLUMNS = ("teacher_version", "scene", "bucket")
 
 
+# Gated parts that are shares; those of other parts have units of their own.
+SHARES = {
+    *("Q01.used", "Q01.rejected", "Q05.positions", "Q05.below_first", "Q06.over_cap", "Q08.p90"),
+    *("Q14.cap_hit", "Q17.first", "Q18.least_fill", "Q23.excess", "Q26.items_drop"),
+    *("Q26.users_drop", "Q28.same_list"),
+}
 Edge = float | tuple[float, float] | None
 
 
@@ -34,6 +40,26 @@ def _is_span(text: str) -> str:
 Span = Annotated[str, AfterValidator(_is_span)]
 
 
+def gate_names() -> list[str]:
+    """Every gate there is: Q06, Q06.over_cap, ..."""
+    return [
+        f"{measure.id}.{part}" if part else measure.id
+        for measure in MEASURES.values()
+        for part in measure.gates
+    ]
+
+
+def _is_gate(name: str) -> str:
+    if name not in gate_names():
+        raise ValueError(f'no gate is called "{name}"')
+    return name
+
+
+GateName = Annotated[
+    str, AfterValidator(_is_gate), WithJsonSchema({"type": "string", "enum": gate_names()})
+]
+
+
 class QualityOptions(Options):
     """gates: by measure (Q07) or part of one (Q06.over_cap) -> thresholds; null switches it off.
 
@@ -45,7 +71,7 @@ class QualityOptions(Options):
 
     measure: bool = Field(True, description="measure while building")
     fail_on: FailOn = Field("fail", description="verdict from which on nothing is published")
-    gates: dict[str, GateOptions | None] = {}
+    gates: dict[GateName, GateOptions | None] = {}
     segments: tuple[str, ...] | None = None
     tie_eps: float = Field(default=0.0, ge=0)
     min_margin: float = Field(default=0.0, ge=0)
@@ -54,13 +80,8 @@ class QualityOptions(Options):
 
     @field_validator("gates")
     @classmethod
-    def _known(cls, gates: dict[str, GateOptions | None]) -> dict[str, GateOptions | None]:
-        known = gate_names()
+    def _shaped(cls, gates: dict[str, GateOptions | None]) -> dict[str, GateOptions | None]:
         for name, gate in gates.items():
-            if name not in known:
-                near = [k for k in known if k.split(".")[0] == name.split(".")[0].upper()]
-                shown = ", ".join(near or known)
-                raise ValueError(f'no gate is called "{name}"; known are {shown}')
             if gate is not None:
                 _check_shape(name, gate)
         return gates
@@ -73,19 +94,19 @@ class QualityOptions(Options):
         }
 
 
-def gate_names() -> list[str]:
-    """Every gate there is: Q06, Q06.over_cap, ..."""
-    return [
-        f"{measure.id}.{part}" if part else measure.id
-        for measure in MEASURES.values()
-        for part in measure.gates
-    ]
-
-
 def own_gate(name: str) -> Gate:
     """The default of a gate."""
     measure, _, part = name.partition(".")
     return MEASURES[measure].gates[part]
+
+
+def bounds_of(name: str) -> tuple[float, float]:
+    """Between which a gate's value lies, whatever the log."""
+    measure, _, part = name.partition(".")
+    unit = "" if part else MEASURES[measure].unit
+    if unit == "share" or name in SHARES:
+        return 0.0, 1.0
+    return (0.0 if unit == "count" else -math.inf), math.inf
 
 
 def _check_shape(name: str, gate: GateOptions) -> None:
@@ -100,12 +121,14 @@ def _check_shape(name: str, gate: GateOptions) -> None:
 
 
 def _check_order(name: str, warn: Edge, fail: Edge) -> None:
-    """fail lies beyond warn; a share lies in 0 .. 1."""
-    own, measure = own_gate(name), MEASURES[name.split(".")[0]]
+    """fail lies beyond warn; a share lies in 0 .. 1, a count is not negative."""
+    own = own_gate(name)
+    low, high = bounds_of(name)
     for edge in (warn, fail):
-        is_percent = isinstance(edge, float) and edge > 1 and "." not in name
-        if is_percent and measure.unit == "share" and own.worse == "above":
-            raise ValueError(f"{name} is a share from 0 to 1, found {edge:g}: 0.05 is 5 %")
+        if isinstance(edge, float) and not low <= edge <= high:
+            known = "a share from 0 to 1" if high == 1 else "a count, never below 0"
+            hint = ": 0.05 is 5%" if high == 1 < edge else ""
+            raise ValueError(f"{name} is {known}, found {edge:g}{hint}")
     if not isinstance(warn, float) or not isinstance(fail, float):
         return
     if warn > fail if own.worse == "above" else warn < fail:

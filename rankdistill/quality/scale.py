@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -61,8 +62,16 @@ class Octaves:
         """(labels, counts) of whole octaves from the first to the last that is not empty."""
         whole = [counts[0], *(sum(counts[i : i + 8]) for i in range(1, self.size - 1, 8))]
         whole.append(counts[-1])
-        edges = [2.0**n for n in range(self.low, self.high + 1)]
-        labels = [f"< {edges[0]:g}", *(f"{e:g}-" for e in edges[:-1]), f">= {edges[-1]:g}"]
+        labels = self._labels()
         filled = [i for i, n in enumerate(whole) if n]
         first, last = (filled[0], filled[-1] + 1) if filled else (0, 0)
         return labels[first:last], whole[first:last]
+
+    def _labels(self) -> list[str]:
+        """Of the octaves: "0", "1", "2-3", "4-7" of whole numbers, "0.25 to 0.5" of others."""
+        edges = [2.0**n for n in range(self.low, self.high + 1)]
+        if self.low < 0:
+            between = [f"{low:.2g} to {high:.2g}" for low, high in pairwise(edges)]
+            return [f"< {edges[0]:.2g}", *between, f">= {edges[-1]:,.0f}"]
+        between = [f"{low:,.0f}-{high - 1:,.0f}" for low, high in pairwise(edges)]
+        return ["0", "1", *between[1:], f">= {edges[-1]:,.0f}"]

@@ -189,16 +189,18 @@ class Adder:
         item_id: pa.Array | None = None,
         note: Iterable[str] | None = None,
     ) -> None:
-        """Rows to show a person: uint64 keys [T] that tell them apart, and their ids."""
-        lowest = np.argsort(mix(0, 0, key), kind="stable")[:MAX_EXAMPLES]
+        """Rows to show a person: uint64 keys [T] that tell them apart, and their ids.
+
+        Rows of one key are one example, so that however they are dealt the same are kept.
+        """
+        hashes, lowest = (f[:MAX_EXAMPLES] for f in np.unique(mix(0, 0, key), return_index=True))
         at = pa.array(lowest)
         requests = request_id.take(at).to_pylist()
         items = [None] * len(lowest) if item_id is None else item_id.take(at).to_pylist()
         notes = list(note) if note is not None else None
-        hashes = mix(0, 0, key[lowest]).tolist()
         self._found.keep(
             [h, r, i, notes[row] if notes else ""]
-            for h, r, i, row in zip(hashes, requests, items, lowest.tolist(), strict=True)
+            for h, r, i, row in zip(hashes.tolist(), requests, items, lowest.tolist(), strict=True)
         )
 
     def _put(self, segment: str, name: str, number: Number) -> None:

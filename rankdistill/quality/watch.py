@@ -5,7 +5,7 @@ Both passes of a build hand every batch to one `Watch`; so does a recount from t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,12 @@ import pyarrow as pa
 
 from rankdistill.catalogue.history import History
 from rankdistill.lists.batch import Lists
+from rankdistill.log.rejects import Shown
 from rankdistill.quality.across import Across
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measure import Measure, Seen
 from rankdistill.quality.measures import MEASURES
+from rankdistill.quality.measures.door import EXAMPLES
 from rankdistill.quality.state import Adder, Segments, States
 from rankdistill.samples.catalogue import NOTHING
 from rankdistill.samples.side import Side
@@ -71,21 +73,35 @@ class Watch:
             for dt, rows in by_dt.items():
                 self.states.of(dt, DOOR).add_numbers(rows)
 
+    def set_aside(self, rows: Iterable[Shown]) -> None:
+        """Examples of what the door set aside."""
+        if self._by_table:
+            for dt, reason, key, request_id, item_id in rows:
+                measure, note = EXAMPLES[reason]
+                add = Adder(self.states.of(dt, measure), Segments())
+                add.examples(key, request_id, item_id, [note] * len(key))
 
-def settled(states: States, columns: Sequence[str]) -> tuple[States, list[str]]:
-    """The states of a whole build without the segments of columns with too many values, and
-    those columns. However the rows were dealt to batches, the same are left."""
-    crowded = []
+
+def crowded(states: States, columns: Sequence[str]) -> list[str]:
+    """The columns with too many values to make segments."""
+    found_so = []
     for column in columns:
         found = {s for _, _, r in states for s in r.segments if s.startswith(f"{column}=")}
         marked = any(f"{column}{TOO_MANY}" in r.segments for _, _, r in states)
         if marked or len(found) > MAX_SEGMENTS:
-            crowded.append(column)
+            found_so.append(column)
+    return found_so
+
+
+def settled(states: States, columns: Sequence[str]) -> States:
+    """The states of a whole build without the segments of columns with too many values. However
+    the rows were dealt to batches, the same are left."""
+    ends = tuple(f"{c}{end}" for c in crowded(states, columns) for end in ("=", TOO_MANY))
     for _, _, remembered in states:
         for segment in list(remembered.segments):
-            if segment.startswith(tuple(f"{c}{end}" for c in crowded for end in ("=", TOO_MANY))):
+            if segment.startswith(ends):
                 del remembered.segments[segment]
-    return states, crowded
+    return states
 
 
 def segments_of(lists: Lists, columns: Sequence[str]) -> Segments:

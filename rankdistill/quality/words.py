@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rankdistill.quality.judged import SEVERITY, judge
+from rankdistill.quality.measure import Gate
+
 MAX_ID = 200  # characters of an id or a value that came from the log
 BAD = ("fail", "warn")
+ENOUGH = 100  # requests: a share of fewer is known to a tenth or so (two standard errors of 1/2)
+SIGNAL = "Q10"  # whether the teacher knows what users do: without it the rest says less
+MARKS = {"ok": "good", "warn": "warns", "fail": "fails", "not applicable": "does not apply"}
 
 
 def plain(text: object, limit: int = MAX_ID) -> str:
@@ -67,16 +73,28 @@ def part_name(part: str) -> str:
 
 
 def gate_text(measure: Mapping[str, Any], part: str) -> str:
-    """ "warns above 5 %, fails above 30 %"; "" where there is no gate."""
+    """ "warns above 5%, fails above 30%" and what chance excuses; "" where there is no gate."""
     gate = measure["threshold"].get(part)
     if gate is None:
         return ""
     side = {"above": "above", "below": "at or below", "outside": "outside"}[gate["worse"]]
-    return ", ".join(
+    told = ", ".join(
         f"{verb} {side} {part_of(measure, part, gate[edge])}"
         for verb, edge in (("warns", "warn"), ("fails", "fail"))
         if gate[edge] is not None
     )
+    return "; ".join(filter(None, [told, by_chance(measure, part)]))
+
+
+def by_chance(measure: Mapping[str, Any], part: str) -> str:
+    """Why a value beyond a threshold is judged milder: "within what n = 100 may do by chance:
+    +-0.124"; "" where it is not."""
+    gate, span = measure["threshold"].get(part), measure["chance"].get(part, 0.0)
+    value = measure["parts"].get(part) if part else measure["value"]
+    bare = Gate(**gate) if gate else None
+    if not span or judge(value, bare) == judge(value, bare, span):
+        return ""
+    return f"within what n = {measure['n']:,} may do by chance: +-{part_of(measure, part, span)}"
 
 
 def reasons(measure: Mapping[str, Any]) -> list[str]:
@@ -90,7 +108,44 @@ def reasons(measure: Mapping[str, Any]) -> list[str]:
     days = [dt for dt, day in measure["days"].items() if day["verdict"] in BAD]
     if days and (len(measure["days"]) > 1 or not told):
         told.append(_on_days(days, len(measure["days"])))
-    return told
+    return told + list(_of_days_alone(measure))
+
+
+def _of_days_alone(measure: Mapping[str, Any]) -> Iterator[str]:
+    """Parts that are bad on a day and not of all days together: "used: 0 on 2026-11-02"."""
+    fired: dict[str, list[tuple[str, Any]]] = {}
+    for dt, day in measure["days"].items():
+        for part, value in day["beyond"].items():
+            if measure["verdicts"].get(part) not in BAD:
+                fired.setdefault(part, []).append((dt, value))
+    for part, found in fired.items():
+        name = part_name(part) if part else plain(measure["what"])
+        values = ", ".join(f"{part_of(measure, part, v)} on {plain(dt, 40)}" for dt, v in found[:3])
+        more = f" and {len(found) - 3} more days" if len(found) > 3 else ""
+        yield f"{name}: {values}{more} ({gate_text(measure, part)})"
+
+
+def line(measure: Mapping[str, Any]) -> str:
+    """ "Q07 Teacher ties fails: pairs with equal scores: 31.2% (fails above 20%) (n 9,800)"."""
+    assert measure["verdict"] in BAD, measure["verdict"]
+    told = "; ".join(reasons(measure))
+    return f"{heading(measure)} {measure['verdict']}s: {told} (n {measure['n']:,})"
+
+
+def reaches(verdict: str, fail_on: str) -> bool:
+    """Whether a verdict is as bad as `fail_on` or worse."""
+    return fail_on != "never" and SEVERITY[verdict] >= SEVERITY[fail_on]
+
+
+def stopped(document: Mapping[str, Any], fail_on: str) -> str:
+    """The measures that reach `fail_on`, a line each, worst first; how many others warn."""
+    of_all = bad(document)
+    found = [line(measure) for measure in of_all if reaches(measure["verdict"], fail_on)]
+    rest = [heading(measure) for measure in of_all if not reaches(measure["verdict"], fail_on)]
+    if rest:
+        noun = "measure warns" if len(rest) == 1 else "measures warn"
+        found.append(f"besides, {len(rest)} {noun} ({', '.join(rest)})")
+    return "\n".join(found)
 
 
 def _on_days(days: Sequence[str], of: int) -> str:
@@ -107,13 +162,29 @@ def sentence(document: Mapping[str, Any]) -> str:
     named = {v: [plain(m["name"]) for m in document["measures"] if m["verdict"] == v] for v in BAD}
     fails, warns = (_told(named[v], v) for v in BAD)
     rest = f"{held['ok']} good, {held['not applicable']} not applicable"
+    num = document["counts"].get("requests", 0)
+    few = f"{num:,} request{'s are' if num != 1 else ' is'} too few to say (less than {ENOUGH})"
     if named["fail"]:
         return f"Do not train on this yet: {fails}{' and ' + warns if warns else ''}; {rest}."
     if named["warn"]:
-        return f"Look before you train: {warns}; {rest}."
+        beside = f"; {few}" if num < ENOUGH else ""
+        return f"Look before you train: {warns}; {rest}{beside}{_unjudged(document)}."
     if not held["ok"]:
         return "Nothing could be judged: no measure applies to this log and config."
-    return f"Fit to train on: no measure fails or warns; {rest}."
+    judged = f"{held['ok']} {'was' if held['ok'] == 1 else 'were'} judged"
+    told = f"of {len(document['measures'])} measures {judged} and none fails or warns"
+    verdict = "Fit to train on" if num >= ENOUGH else f"Nothing speaks against it, but {few}"
+    return f"{verdict}: {told}{_unjudged(document)}."
+
+
+def _unjudged(document: Mapping[str, Any]) -> str:
+    """ "; not judged: Teacher signal (no teacher score is mapped)": what distillation stands on."""
+    silent = [
+        f"{plain(m['name'])} ({plain(m['why'])})"
+        for m in document["measures"]
+        if m["id"] == SIGNAL and m["verdict"] == "not applicable"
+    ]
+    return f"; not judged: {silent[0]}" if silent else ""
 
 
 def _told(names: Sequence[str], verdict: str) -> str:

@@ -6,7 +6,9 @@ shows beyond it does not count.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +21,8 @@ from rankdistill.store.parts import Part, PartLimits, PartWriter
 from rankdistill.store.reading import damaged, fault, read_part
 from rankdistill.store.staging import Staging
 from rankdistill.store.verify import Report, verify
+
+FAILED = "_failed"  # the folder of the metrics of builds that a gate stopped
 
 __all__ = [
     "Build",
@@ -97,10 +101,14 @@ class DataSet:
         """The newest build; PlaceError E0206 before the first."""
         build = self.current()
         if build is None:
+            failed = sorted((self.root / FAILED).glob("*.metrics.json"), key=os.path.getmtime)
             raise PlaceError(
                 "E0206",
                 f"{self.root} has no build yet",
-                help="rankdistill build --config FILE",
+                found=f"a build that a gate stopped: {failed[-1]}" if failed else None,
+                help=f"rankdistill report --metrics {shlex.quote(str(failed[-1]))} --out FOLDER"
+                if failed
+                else "rankdistill build --config FILE",
             )
         return build
 
@@ -164,6 +172,11 @@ class DataSet:
     ) -> ContentHash:
         """The hash of the rows (dt included); adds up over dts."""
         return content_hash(self.read(table, build, dt))
+
+    def read_days(self, table: str, build: Build, dts: Collection[str]) -> Iterator[pa.RecordBatch]:
+        """As `read`, of some days; of those that the table lacks, nothing."""
+        parts = [part for part in self.parts(table, build) if part.dt in dts]
+        return self._read(parts, self.schema(table))
 
     def gc(
         self, *, retention_hours: float = 168, keep_builds: int = 30, dry_run: bool = False

@@ -105,9 +105,28 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def refuse_link(path: Path) -> None:
+    """PlaceError E0202 where `path` is a symbolic link, be it to nothing."""
+    if path.is_symlink():
+        raise PlaceError(
+            "E0202",
+            f"refusing to write through a symbolic link: {path}",
+            found=f"{path} -> {os.readlink(path)}",
+            help="name the link's target, or remove the link",
+        )
+
+
 def replace_text(path: Path, text: str) -> None:
-    """Have `path` hold `text`, whole or not at all; a symbolic link there is replaced, not
-    followed."""
+    """Have `path` hold `text`, whole or not at all; a pipe or a device, through whatever links,
+    is written into and stays.
+
+    Raises PlaceError E0202 where a symbolic link to anything else, or to nothing, is there: to
+    replace it would take the machine's /dev/stdout away where that is sent to a file.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        return
+    refuse_link(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     file = HashedFile(temporary)

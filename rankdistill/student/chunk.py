@@ -172,7 +172,7 @@ class Chunk:
     request_id: [R]; offsets: int64 [R + 1], the slots of request r stand at offsets[r] :
     offsets[r + 1]; users: of each request; items: of each slot; columns: name -> [N], what is
     known of a slot beside its features (teacher_rank, score, exposed, responded, feedback);
-    drawn: by sample kind.
+    drawn: by sample kind; num_items: how many there are to draw uniformly from.
     """
 
     request_id: pa.Array
@@ -181,6 +181,7 @@ class Chunk:
     items: Encoded
     columns: Mapping[str, np.ndarray]
     drawn: Mapping[str, Drawn]
+    num_items: int = 0
 
     @property
     def num_requests(self) -> int:
@@ -210,6 +211,7 @@ class Chunk:
             self.items.part(begin, end),
             {name: column[begin:end] for name, column in self.columns.items()},
             {kind: drawn.part(first, last, begin) for kind, drawn in self.drawn.items()},
+            self.num_items,
         )
 
     def cuts(self, max_requests: int, max_slots: int) -> list[int]:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from rankdistill.features.table import micros
+from rankdistill.hashing import xxh64
 from rankdistill.lists.batch import Lists, numbers
 from rankdistill.samples.catalogue import SAMPLERS
 from rankdistill.samples.grade_rules import GradeOptions
@@ -22,9 +23,10 @@ from rankdistill.student.chunk import Chunk, Drawn
 from rankdistill.student.fields.encode import Fields
 from rankdistill.student.order import request_order, time_order
 from rankdistill.student.reading import ListsSource, Piece
+from rankdistill.student.shares import Shares
 from rankdistill.student.stored import StoredSamples
 
-NEGATIVES, POSITIVES = "negatives", "positives"
+NEGATIVES, POSITIVES, UNIFORM = "negatives", "positives", "uniform"
 HAIR = 2.0**-24  # below this, float32 does not tell 1 - p from 1
 
 
@@ -35,7 +37,8 @@ class Drawing:
     fresh: resolved options of the kinds that are drawn here, each epoch anew; stored: of the
     others, their tables; positives: the rule of those that negatives are held against; seed: of
     the draws and the order; looked_at: columns of slots (exposed, ...) that are kept beside those
-    that were drawn, None = all slots are; grade: the rule of the column `grade`, for measures.
+    that were drawn, None = all slots are; grade: the rule of the column `grade`, for measures;
+    shares: of items among the positives, where negatives come from the batch.
     """
 
     source: ListsSource
@@ -46,6 +49,7 @@ class Drawing:
     positives: PositiveOptions | None = None
     looked_at: frozenset[str] | None = None
     grade: GradeOptions | None = None
+    shares: Shares | None = None
     in_time: bool = False
 
     def __call__(self, pieces: Sequence[Piece], epoch: int | None) -> Chunk:
@@ -56,46 +60,67 @@ class Drawing:
             kind: SAMPLERS[kind].draw(lists, options, self.seed, epoch=epoch or 0)
             for kind, options in self.fresh.items()
         }
-        items = lists.candidates.column("item_id").slice(0, 0)
+        rows = {kind: drawn_rows(found, lists.num_requests) for kind, found in drawn.items()}
+        outside = Outside(lists)
         for kind in self.stored.beside if self.stored else ():
             assert self.stored is not None
-            drawn[kind], rows = self.stored.read(kind, pieces, lists)
+            found, table = self.stored.read(kind, pieces, lists)
+            rows[kind] = drawn_rows(found, lists.num_requests)
             if kind == NEGATIVES:
-                items = rows.column("item_id")
-        return self.chunk(lists, drawn, items)
+                is_outside = np.flatnonzero(found.item < 0)
+                items = table.column("item_id").take(pa.array(is_outside))
+                rows[kind].slots["item"][is_outside] = outside.add(found.request[is_outside], items)
+        if self.shares is not None and self.shares.uniform:
+            request, items = self.shares.draw(lists.request_key, self.seed, epoch or 0)
+            slots = {"item": outside.add(request, items)}
+            rows[UNIFORM] = Drawn.of(request, lists.num_requests, slots, {})
+        return self.chunk(lists, rows, outside)
 
     def _order(self, lists: Lists, epoch: int) -> np.ndarray:
         if self.in_time:
             return time_order(micros(lists.requests.column("request_time")), lists.request_key)
         return request_order(lists.request_key, self.seed, epoch)
 
-    def chunk(self, lists: Lists, drawn: Mapping[str, Any], negative: pa.Array) -> Chunk:
-        """negative: the items of the drawn negatives."""
-        columns = slot_columns(lists, self.source.score_kind)
-        if self.grade is not None:
-            columns["grade"] = grade(lists, self.grade, np.arange(len(lists.teacher_rank)))
-        rows = {kind: drawn_rows(found, lists.num_requests) for kind, found in drawn.items()}
+    def chunk(self, lists: Lists, rows: dict[str, Drawn], outside: Outside) -> Chunk:
+        """rows: of each sample kind, whose slots are candidates and outside items."""
         if self.positives is not None:
             is_positive, _ = positive_mask(lists, self.positives)
             at = np.flatnonzero(is_positive)
             rows[POSITIVES] = Drawn.of(lists.request[at], lists.num_requests, {"item": at}, {})
-        outside = np.zeros(0, np.int64)
-        if NEGATIVES in drawn:
-            outside = np.flatnonzero(drawn[NEGATIVES].item < 0)
-            rows[NEGATIVES].slots["item"][outside] = lists.offsets[-1] + np.arange(len(outside))
-        slots = Slots.of(lists, rows, outside, self._kept(columns, rows))
+        columns = slot_columns(lists, self.source.score_kind)
+        if self.grade is not None:
+            columns["grade"] = grade(lists, self.grade, np.arange(len(lists.teacher_rank)))
+        slots = Slots.of(lists, outside.request, self._kept(columns, rows))
         users, items = self.fields.encode(lists, slots.candidates)
-        if len(outside):
-            items = items.joined(self.fields.items_of(negative.take(pa.array(outside))))
-            items = items.take(slots.order)
+        if len(outside.request):
+            time = micros(lists.requests.column("request_time"))[outside.request]
+            items = items.joined(self.fields.items_of(outside.items, time)).take(slots.order)
+        held = {name: slots.column(column) for name, column in columns.items()}
+        if self.shares is not None:
+            held |= self._identities(lists, slots, outside)
         return Chunk(
             lists.requests.column("request_id"),
             slots.offsets,
             users,
             items,
-            {name: slots.column(column) for name, column in columns.items()},
+            held,
             {kind: slots.renamed(found) for kind, found in rows.items()},
+            len(self.shares.positives) if self.shares is not None else 0,
         )
+
+    def _identities(self, lists: Lists, slots: Slots, outside: Outside) -> dict[str, np.ndarray]:
+        """Columns of slots: the keys of user and item (uint64; a request without a user is its
+        own), and the item's share among the positives."""
+        assert self.shares is not None
+        item = xxh64(lists.candidates.column("item_id"))[slots.candidates]
+        item = np.concatenate([item, xxh64(outside.items)])[slots.order]
+        users = lists.requests.column("user_id")
+        user = np.where(users.is_valid(), xxh64(users), lists.request_key)
+        return {
+            "user_key": np.repeat(user, np.diff(slots.offsets)),
+            "item_key": item,
+            "share": self.shares.of_positives(item),
+        }
 
     def _kept(
         self, columns: Mapping[str, np.ndarray], rows: Mapping[str, Drawn]
@@ -112,10 +137,27 @@ class Drawing:
         return kept[:-1]
 
 
+class Outside:
+    """Items that were drawn from elsewhere than the candidates of their request. request: int64
+    [O], of each; items: their ids [O]."""
+
+    def __init__(self, lists: Lists) -> None:
+        self._num = int(lists.offsets[-1])
+        self.request = np.zeros(0, np.int64)
+        self.items = lists.candidates.column("item_id").slice(0, 0)
+
+    def add(self, request: np.ndarray, items: pa.Array) -> np.ndarray:
+        """By what numbers they go: those behind the candidates."""
+        first = self._num + len(self.request)
+        self.request = np.concatenate([self.request, request])
+        self.items = pa.concat_arrays([self.items, items.cast(self.items.type)])
+        return first + np.arange(len(request))
+
+
 @dataclass(frozen=True)
 class Slots:
     """Which candidates become slots of a chunk, and where: of each request first its candidates,
-    then the items that were drawn from elsewhere (`outside`).
+    then the items that were drawn from elsewhere.
 
     offsets: int64 [R + 1]; candidates: int64 [K], those that are kept; order: int64 [N], where a
     slot's item stands among the kept candidates and the outside items, one after the other;
@@ -128,17 +170,11 @@ class Slots:
     slot: np.ndarray
 
     @classmethod
-    def of(
-        cls, lists: Lists, rows: Mapping[str, Drawn], outside: np.ndarray, kept: np.ndarray | None
-    ) -> Slots:
-        """outside: rows of the negatives that are no candidates; kept: bool [C], None = all."""
+    def of(cls, lists: Lists, outside: np.ndarray, kept: np.ndarray | None) -> Slots:
+        """outside: int64 [O], the requests of the outside items; kept: bool [C], None = all."""
         num = int(lists.offsets[-1])
         candidates = np.arange(num) if kept is None else np.flatnonzero(kept)
-        request = lists.request[candidates]
-        if len(outside):
-            start = rows[NEGATIVES].start
-            of = np.searchsorted(start, outside, side="right") - 1
-            request = np.concatenate([request, of])
+        request = np.concatenate([lists.request[candidates], outside])
         order = np.argsort(request, kind="stable") if len(outside) else np.arange(len(request))
         offsets = np.searchsorted(request[order], np.arange(lists.num_requests + 1))
         slot = np.full(num + len(outside) + 1, -1, dtype=np.int64)
@@ -179,6 +215,7 @@ def slot_columns(lists: Lists, score_kind: str | None) -> dict[str, np.ndarray]:
             columns["logit"] = logit(lists.score)
     for name in lists.feedback:
         columns[f"feedback.{name}"] = numbers(lists.candidates.column(name), np.float64)
+        columns[f"hit.{name}"] = lists.hits(name)
     return columns
 
 

@@ -13,7 +13,7 @@ from rankdistill.student.catalogue import LOSSES
 from rankdistill.student.chunk import Chunk
 from rankdistill.student.losses.options import BceLoss, BprLoss, LossOptions
 from rankdistill.student.losses.schedule import Moment, factor
-from rankdistill.student.views import VIEWS, Scored, View, as_cosines
+from rankdistill.student.views import OF_FEEDBACK, Scored, View, as_cosines, view_of
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Objectives:
     @property
     def view_names(self) -> list[str]:
         """Of those that the terms look at."""
-        return sorted({term.on for terms in self.terms.values() for term in terms})
+        return sorted({term.view for terms in self.terms.values() for term in terms})
 
     @property
     def views(self) -> list[View]:
         """Those that the terms look at."""
-        return [VIEWS[name] for name in self.view_names]
+        return [view_of(name) for name in self.view_names]
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -42,6 +42,13 @@ class Objectives:
         """The columns whose slots are looked at beside what is drawn."""
         return frozenset(view.slots for view in self.views if view.slots)
 
+    @property
+    def uniform(self) -> int | None:
+        """How many items each request draws uniformly for negatives from the batch; None where
+        no term has such."""
+        terms = [term for own in self.terms.values() for term in own if view_of(term.view).in_batch]
+        return max((term.uniform for term in terms), default=None)
+
     def for_kinds(self, kinds: Mapping[str, Any]) -> Objectives:
         """With what the resolved options of the sample kinds decide filled in."""
         return Objectives(
@@ -49,9 +56,15 @@ class Objectives:
         )
 
     @property
+    def of_feedback(self) -> list[str]:
+        """The feedback columns that are looked at one by one."""
+        found = (name for name in self.view_names if name.startswith(OF_FEEDBACK))
+        return [name.removeprefix(OF_FEEDBACK) for name in found]
+
+    @property
     def of_scores(self) -> list[str]:
         """The views that need the teacher's scores."""
-        return [name for name in self.view_names if VIEWS[name].needs_score]
+        return [name for name in self.view_names if view_of(name).needs_score]
 
     def weights(self, moment: Moment) -> dict[str, float]:
         """What each term counts at that moment."""
@@ -72,7 +85,7 @@ class Objectives:
             if key not in seen:
                 own = scored.of(objective)
                 seen[key] = as_cosines(own, chunk) if loss.cosines else own
-            sample = VIEWS[term.on].function(seen[key], chunk)
+            sample = view_of(term.view).function(seen[key], chunk)
             needs = {need: sample.gives[need]() for need in loss.needs}
             value = loss.function(
                 sample.scores,
@@ -89,7 +102,7 @@ class Objectives:
         seen: Counter[str] = Counter()
         for objective, terms in self.terms.items():
             for term in terms:
-                name = f"{objective}.{term.kind}.{term.on}"
+                name = f"{objective}.{term.kind}.{term.view}"
                 seen[name] += 1
                 yield objective, name if seen[name] == 1 else f"{name}.{seen[name]}", term
 

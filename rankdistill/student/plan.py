@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from rankdistill.student.folder import read_finished
 from rankdistill.student.objectives import Objectives
 from rankdistill.student.options import TrainOptions
 from rankdistill.student.reading import ListsSource, lists_source
+from rankdistill.student.shares import shares_of
 from rankdistill.student.start import content
 from rankdistill.student.stored import stored_samples
 
@@ -61,16 +62,14 @@ class Plan:
         is_fresh = self.options.samples == "fresh"
         fresh = {k: o for k, o in self.drawn.items() if is_fresh and k != NEGATIVES}
         rest = [kind for kind in self.drawn if kind not in fresh]
-        return Drawing(
-            source,
-            fields,
-            fresh,
-            self.seed,
-            stored_samples(self.data_set, self.build, rest, source) if rest else None,
-            self.drawn.get(NEGATIVES),
-            self.objectives.slots,
-            in_time=self.is_incremental,
-        )
+        stored = stored_samples(self.data_set, self.build, rest, source) if rest else None
+        made = Drawing(source, fields, fresh, self.seed, stored, self.drawn.get(NEGATIVES))
+        made = replace(made, looked_at=self.objectives.slots, in_time=self.is_incremental)
+        if self.objectives.uniform is None:
+            return made
+        positives = made.positives or self.kinds["pointwise"]
+        shares = shares_of(source, positives, self.objectives.uniform)
+        return replace(made, positives=positives, shares=shares)
 
     def checking(self, source: ListsSource, fields: Fields) -> Drawing:
         """How batches to validate on are made."""

@@ -90,14 +90,18 @@ class Run:
             trainer.load_tensors(tensors)
             warm.tell(told, self.before.folder, self.say)
             self._keep(start={"run": str(self.before.folder), "full": self.before.full, **told})
-        elif vectors := self.plan.options.start.vectors:
-            dim = self.plan.options.model.dim
-            told = start_from(trainer.scorer.table, self.fields, dim, vectors)
-            self._keep(start=told)
-            for name, each in told.items():
-                how = f"{each['width']} wide" + (", projected" if each["projected"] else "")
-                share = f"{each['found']:,} of {each['values']:,} values"
-                self.say(f"{name}: {share} start from the teacher's vectors ({how})")
+        elif self.plan.options.start.vectors:
+            self._keep(start=self._from_teacher(trainer.scorer))
+
+    def _from_teacher(self, scorer: Scorer) -> dict[str, Any]:
+        """The embeddings that start from the teacher's, told."""
+        chosen = self.plan.options
+        found = start_from(scorer.table, self.fields, chosen.model.dim, chosen.start.vectors)
+        for name, told in found.items():
+            how = f"{told['width']} wide" + (", projected" if told["projected"] else "")
+            share = f"{told['found']:,} of {told['values']:,} values"
+            self.say(f"{name}: {share} start from the teacher's vectors ({how})")
+        return found
 
     def finish(self, trainer: Trainer) -> None:
         name = trainer.best_name()

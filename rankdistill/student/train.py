@@ -80,7 +80,6 @@ class Trainer:
         self._options, self._setting, self._group = options, setting, setting.group
         number = "" if self._group.is_first else f".{self._group.rank}"
         self._watch = watch.Watch(setting.folder / f"bad_batch{number}.json", setting.say)
-        self._points = [name for name in objectives.view_names if name in watch.LABELS]
 
     def fit(self) -> Progress:
         """Train to the last epoch, or until validation no longer gets better."""
@@ -127,7 +126,7 @@ class Trainer:
         for name, loss in found.losses.items():
             done.sums[name] = done.sums.get(name, 0.0) + loss
         if not done.history:
-            watch.see_labels(done.labels, self._points, chunk)
+            watch.see_labels(done.labels, self.objectives.view_names, chunk)
         if self.metrics is not None:
             facts = {
                 "step": done.step,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -85,11 +86,11 @@ def _floats(values: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
 
-def feedback(scored: Scored, chunk: Chunk) -> Sample:
-    """Exposed candidates, 1 where the user responded: [B, 1]."""
+def feedback(scored: Scored, chunk: Chunk, label: str = "responded") -> Sample:
+    """Exposed candidates, 1 where the user responded: [B, 1]. label: a column of slots."""
     slots = np.flatnonzero(chunk.columns["exposed"])
-    label = chunk.columns["responded"][slots]
-    return gathered(scored, slots[:, None], label[:, None], np.ones(len(slots)))
+    targets = chunk.columns[label][slots]
+    return gathered(scored, slots[:, None], targets[:, None], np.ones(len(slots)))
 
 
 def pointwise(scored: Scored, chunk: Chunk) -> Sample:
@@ -166,6 +167,51 @@ def contrast(scored: Scored, chunk: Chunk) -> Sample:
     return gathered(scored, slots, targets, np.ones(len(kept)), mask)
 
 
+def in_batch(scored: Scored, chunk: Chunk) -> Sample:
+    """A positive, then every positive of the batch and all that its requests drew uniformly, an
+    item as often as it is there: [B, 1 + P]. Masked: what is a positive of the same user, or was
+    responded to by him, in the batch.
+
+    Gives log_q by the law of the mixture of both sources, and for the positive, which is there
+    once whatever its share, the log of 1 / draws: then the softmax's denominator has the mean
+    of the one over all items (docs/decisions/0014).
+    """
+    columns, positive = chunk.columns, chunk.drawn["positives"].slots["item"]
+    uniform = chunk.drawn["uniform"].slots["item"] if "uniform" in chunk.drawn else positive[:0]
+    pool = np.concatenate([positive, uniform])
+    item = scored.slot_item[torch.from_numpy(pool)]
+    request = torch.from_numpy(chunk.request[positive])
+    matrix = scored.users[request] @ scored.items[item].T
+    num_draws = max(len(pool) - 1, 1)  # a positive is not drawn against itself
+    share = (len(positive) - 1) * columns["share"][pool]
+    share += len(uniform) / max(chunk.num_items, 1)
+    law = np.append(1.0, np.where(share > 0, share, 1.0)) / num_draws
+    log_q = _floats(np.log(law)).to(matrix.device)
+    mask = np.ones((len(positive), 1 + len(pool)), dtype=bool)
+    mask[:, 1:] = ~_is_known(chunk, positive, pool)
+    targets = torch.zeros(mask.shape, device=matrix.device)
+    targets[:, 0] = 1
+    return Sample(
+        torch.cat([matrix.diagonal()[:, None], matrix], 1),
+        targets,
+        torch.ones(len(mask), device=matrix.device),
+        torch.from_numpy(mask).to(matrix.device),
+        {"log_q": lambda: log_q.expand(len(mask), -1)},
+    )
+
+
+def _is_known(chunk: Chunk, rows: np.ndarray, pool: np.ndarray) -> np.ndarray:
+    """bool [B, P]: the user of row b has the item of pool entry p (both slots) as a positive in
+    the batch, or has responded to it there."""
+    user, item = (
+        np.unique(chunk.columns[name], return_inverse=True)[1] for name in ("user_key", "item_key")
+    )
+    known = np.union1d(rows, np.flatnonzero(chunk.columns["responded"]))
+    found = np.zeros((user.max(initial=-1) + 1, item.max(initial=-1) + 1), dtype=bool)
+    found[user[known], item[known]] = True
+    return found[user[rows]][:, item[pool]]
+
+
 def padded(values: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """values[begin : end] of each of B rows as [B, n] with zeros behind, and where they are;
     n at least 1."""
@@ -181,13 +227,15 @@ def padded(values: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.n
 class View:
     """function: (scored batch, chunk) -> what the loss is given. rows: of which kind; kind: the
     sample kind that has to be drawn for it; slots: the column of slots that it looks at beside
-    what is drawn; needs_score: whether it is of the teacher's scores."""
+    what is drawn; needs_score: whether it is of the teacher's scores; in_batch: whether it takes
+    negatives from the batch, and so needs positives and their shares."""
 
     function: Callable[[Scored, Chunk], Sample]
     rows: Rows
     kind: str | None = None
     slots: str | None = None
     needs_score: bool = False
+    in_batch: bool = False
 
 
 VIEWS: dict[str, View] = {
@@ -199,4 +247,15 @@ VIEWS: dict[str, View] = {
     "listwise": View(listwise, "lists", "listwise"),
     "scores": View(scores, "lists", slots="has_score", needs_score=True),
     "negatives": View(contrast, "contrast", "negatives"),
+    "in_batch": View(in_batch, "contrast", slots="responded", in_batch=True),
 }
+
+OF_FEEDBACK = "feedback."  # and the name of a feedback column
+
+
+def view_of(name: str) -> View:
+    """The view that a term looks at; feedback.like is of likes alone."""
+    if not name.startswith(OF_FEEDBACK):
+        return VIEWS[name]
+    label = f"hit.{name.removeprefix(OF_FEEDBACK)}"
+    return replace(VIEWS["feedback"], function=partial(feedback, label=label))

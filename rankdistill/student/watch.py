@@ -15,15 +15,28 @@ from rankdistill.errors import TrainingError
 from rankdistill.student.chunk import Chunk
 from rankdistill.student.losses.schedule import Moment
 from rankdistill.student.optimizer import Gradients
+from rankdistill.student.views import OF_FEEDBACK
 
 FAR, FEW = 100.0, 20  # times the mean gradient of the steps before, once there are so many
 
 # The labels that the losses of points of a view see in a batch.
 LABELS: dict[str, Callable[[Chunk], np.ndarray]] = {
-    "feedback": lambda chunk: chunk.columns["responded"][chunk.columns["exposed"] > 0],
+    "feedback": lambda chunk: _shown(chunk, "responded"),
     "pointwise": lambda chunk: chunk.drawn["pointwise"].values["label"],
     "scores_pointwise": lambda chunk: chunk.columns["logit"][chunk.columns["has_score"]],
 }
+
+
+def labels_of(view: str, chunk: Chunk) -> np.ndarray:
+    """What the losses of a view are to tell apart; nothing where it is no view of points."""
+    if view.startswith(OF_FEEDBACK):
+        return _shown(chunk, f"hit.{view.removeprefix(OF_FEEDBACK)}")
+    return LABELS[view](chunk) if view in LABELS else np.zeros(0)
+
+
+def _shown(chunk: Chunk, column: str) -> np.ndarray:
+    found: np.ndarray = chunk.columns[column][chunk.columns["exposed"] > 0]
+    return found
 
 
 class Watch:
@@ -79,7 +92,7 @@ def refuse_infinite(tensors: Mapping[str, torch.Tensor], step: int) -> None:
 def see_labels(seen: dict[str, list[float]], views: Iterable[str], chunk: Chunk) -> None:
     """Widen the least and the largest label of each view, in place, by those of a batch."""
     for view in views:
-        labels = LABELS[view](chunk)
+        labels = labels_of(view, chunk)
         if len(labels):
             held = [*seen.get(view, []), float(labels.min()), float(labels.max())]
             seen[view] = [min(held), max(held)]

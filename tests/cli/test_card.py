@@ -151,11 +151,16 @@ def test_a_rollback_describes_the_build_it_made_current_again(built):
     assert {o["name"]: o["outputFacets"] for o in event["outputs"]} == before
 
 
-def test_a_readme_of_somebody_else_stays_as_it_is(built):
-    (FEED / "README.md").write_text("# mine\n")
-    run("build", "-c", "feed.yaml", "--force")
-    assert (FEED / "README.md").read_text() == "# mine\n"
-    assert loaded("openlineage.json")["run"]["facets"]["rankdistill_build"]["build"] == 2
+@pytest.mark.parametrize("name", CARD)
+@pytest.mark.parametrize("text", ["# mine\n", '{"name": "mine", "producer": "other"}', ""])
+def test_a_file_of_somebody_else_stays_as_it_is_and_is_told(built, name, text):
+    (FEED / name).write_text(text)
+    others = {other: (FEED / other).read_text() for other in CARD if other != name}
+    shown = run("build", "-c", "feed.yaml", "--force").stderr
+    assert shown.count("stays as it is") == 1
+    assert f"warning: {name} is not one that rankdistill wrote" in shown
+    assert (FEED / name).read_text() == text
+    assert all((FEED / other).read_text() != old for other, old in others.items())
 
 
 def test_a_link_as_readme_is_not_followed(built):

@@ -44,6 +44,18 @@ def test_what_changed_is_told_and_written_as_three_files(two):
             assert str(row["request_id"]) in text
 
 
+def test_ids_can_be_hidden_wherever_the_difference_is_told(two):
+    plain = json.loads(run("diff", "feed@1", "feed", "--format", "json").stdout)
+    ids = {str(row["request_id"]) for row in plain["only"]["pairwise"]["examples_b"]}
+    shown = run("diff", "feed@1", "feed", "--redact-ids", "--out", "page").stdout
+    hidden = ["diff", "feed@1", "feed", "--redact-ids", "--format", "json"]
+    told = [path.read_text() for path in Path("page").iterdir()]
+    assert len(told) == 3 and ids
+    for text in (shown, run(*hidden).stdout, *told):
+        assert "Rows of pairwise" in text or '"pairwise"' in text
+        assert not any(name in text for name in ids)
+
+
 def test_measures_that_got_worse_come_first(two):
     Path("strict.yaml").write_text(CONFIG + "quality: {gates: {Q17: {warn: 1, fail: null}}}\n")
     run("diff", "feed@1", "feed", "-c", "strict.yaml", "--out", "page")
@@ -66,6 +78,9 @@ def test_baselines_are_earlier_days_and_builds(two):
 def test_two_sides_are_to_be_named(built):
     for wrong in (["feed"], ["feed", "feed@1", "--baseline", "yesterday"]):
         assert "E0105" in run("diff", *wrong, code=2).stderr
+    alone = run("diff", "feed", code=2).stderr
+    assert "what is feed to be compared with?" in alone
+    assert "rankdistill diff feed --baseline last:1" in alone
     assert "E0206" in run("diff", "feed", "feed@9", code=4).stderr
     assert "E0107" in run("diff", "feed", "--baseline", "lately", code=2).stderr
     assert "E0202" in run("diff", "feed", "feed@1", "--out", "feed.yaml", code=4).stderr
@@ -77,6 +92,10 @@ def test_a_side_without_metrics_is_told_and_its_rows_are_compared(built):
     shown = run("diff", "feed", "plain").stdout
     assert "No metrics of all days in plain" in shown
     assert "Rows of pairwise" in shown
+    run("build", "-c", "plain.yaml", "--output", "bare", "--set", "seed=20261121")
+    shown = run("diff", "feed", "bare").stdout
+    assert "equal; nothing else is compared" in shown
+    assert "The same" not in shown
 
 
 def test_damaged_metrics_are_never_compared(built):

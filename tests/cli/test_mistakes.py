@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cli_kit import CONFIG, listing, run
+from cli_kit import CONFIG, listing, run, simulate
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,42 @@ def test_a_mistake_has_its_exit_code_and_says_where_and_what_to_do(place, change
     assert {k: v for k, v in listing(".").items() if k != "feed.yaml"} == {
         k: v for k, v in before.items() if k != "feed.yaml"
     }
+
+
+SCENES = "--set=log.columns.request={scene: scene}"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("scen", 'did you mean "scene"?'),
+        ("item_id", "no column of requests is called so"),
+        ("request_id", "each request has its own"),
+        ("user_id", "each user has its own"),
+    ],
+)
+def test_a_column_that_makes_no_segments_is_told_before_a_row_is_read(built, name, told):
+    wrong = (SCENES, f"--set=quality.segments=[scene, {name}]")
+    before = listing("feed")
+    for verb in (("build",), ("build", "--force"), ("plan",), ("validate",)):
+        shown = run(*verb, "-c", "feed.yaml", *wrong, code=2).stderr
+        assert f"error[E0102]: quality.segments: {name} makes no segments" in shown
+        assert told in shown and "known are " in shown
+    assert listing("feed") == before
+
+
+def test_a_segment_column_of_too_many_values_is_told(place):
+    many = ("--set=log.columns.request={twin: request_id}", "--set=quality.segments=[twin]")
+    few = run("build", "-c", "feed.yaml", *many)
+    assert "has over" not in few.stderr
+    assert {s["segment"][:5] for m in _measures() for s in m["segments"]} == {"twin="}
+    simulate("more", num_requests=210)
+    shown = run("build", "-c", "feed.yaml", "--path", "more/log", "--output", "other", *many).stderr
+    assert "warning: quality.segments: twin has over 200 values, so nothing is told by it" in shown
+
+
+def _measures():
+    return json.loads(Path("feed/metrics.json").read_text())["measures"]
 
 
 def test_an_empty_log_is_an_input_fault_and_leaves_a_result(place):

@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_kit import CONFIG, ROOT, run
+from cli_kit import CONFIG, REQUEST, ROOT, run
 
 from rankdistill.store.dataset import DataSet
 
 # A gate that no log passes, and one that any does.
-STRICT = "quality: {gates: {Q06: {warn: -2, fail: -1}}}\n"
-WARNS = "quality: {gates: {Q06: {warn: -1, fail: 1}}}\n"
+STRICT = "quality: {gates: {Q14: {warn: 1, fail: 1}}}\n"
+WARNS = "quality: {gates: {Q14: {warn: 1, fail: 0}}}\n"
 
 
 @pytest.fixture
@@ -37,8 +37,11 @@ def test_a_build_leaves_metrics_beside_its_tables_and_so_does_a_rollback(built):
     run("build", "-c", "warns.yaml", "--force")
     assert {**metrics(), "verdict": ""} != {**first, "verdict": ""}
     assert metrics()["verdict"] == "warn"
+    second = metrics()
     run("rollback", "1", "--data", "feed")
     assert metrics() == first
+    run("rollback", "2", "--data", "feed")
+    assert metrics() == second  # by the gates of its own config
 
 
 def test_metrics_of_days_built_one_by_one_are_of_all_days(place):
@@ -75,23 +78,35 @@ def test_a_failing_gate_publishes_nothing_and_fail_on_says_what_is_failing(place
     assert "error[E0602]" in error
     assert DataSet.open("feed").current() is None
     (kept,) = Path("feed/_failed").iterdir()
+    for verb in ("report", "check"):
+        told = run(verb, "--data", "feed", *(["--out", "page"] * (verb == "report")), code=4).stderr
+        assert f"feed/_failed/{kept.name}" in told and "rankdistill report --metrics" in told
     run("report", "--metrics", kept, "--out", "page")
     assert "Do not train on this yet" in Path("page/report.html").read_text()
     run("build", "-c", "warns.yaml", "--fail-on", "warn", code=1)
-    assert "warning: Q06" in run("build", "-c", "strict.yaml", "--fail-on", "never").stderr
+    told = (
+        "Q14 Pair coverage fails: requests of at least two candidates that have a pair: 100% (warns"
+    )
+    assert told in error
+    assert f"warning: {told}" in run("build", "-c", "strict.yaml", "--fail-on", "never").stderr
     assert "known are fail, warn" in run("build", "-c", "x", "--fail-on", "some", code=2).stderr
 
 
 def test_check_judges_with_the_gates_of_the_config_and_exits_with_1(strict):
     assert "Do not train" not in run("check", "--data", "feed").stdout
     shown = run("check", "-c", "strict.yaml", code=1)
-    assert "Do not train on this yet: 1 measure fails (Request length)" in shown.stdout
+    assert "Do not train on this yet: 1 measure fails (Pair coverage)" in shown.stdout
     assert "error[E0602]: build 1 of feed: a quality gate fails" in shown.stderr
     run("check", "-c", "warns.yaml")
     run("check", "-c", "warns.yaml", "--fail-on", "warn", code=1)
     run("check", "-c", "strict.yaml", "--fail-on", "never")
-    gate = 'quality.gates={"Q06": {"fail": -1}}'
+    gate = 'quality.gates={"Q14": {"fail": 1}}'
     run("check", "--data", "feed", "--set", gate, code=1)
+    part = "quality.gates.Q18.least_fill=null"
+    shown = run("check", "--data", "feed", "--set", part, code=2).stderr
+    assert f"\n  --> --set {part}\n" in shown
+    assert """--set 'quality.gates."Q18.least_fill"=null'""" in shown
+    run("check", "--data", "feed", "--set", 'quality.gates."Q18.least_fill"=null')
     assert "only quality" in run("check", "--data", "feed", "--set", "seed=1", code=2).stderr
 
 
@@ -101,6 +116,82 @@ def test_check_writes_junit_and_appends_to_a_summary(strict):
     assert '<testsuite name="rankdistill check" failures="1"' in Path("j.xml").read_text()
     assert 'failures="0"' in Path("good.xml").read_text()
     assert Path("s.md").read_text().count("# Sample quality of build 1 of feed") == 2
+
+
+def test_a_file_that_is_no_junit_is_not_overwritten(built):
+    for text in ("precious: 1\n", "<notes><testsuite/></notes>", "<testsuitesx/>"):
+        Path("mine").write_text(text)
+        shown = run("check", "--data", "feed", "--junit", "mine", code=4).stderr
+        assert "error[E0202]: mine is there and no JUnit file" in shown
+        assert Path("mine").read_text() == text
+    other = '<?xml version="1.0"?>\n<!-- of pytest -->\n<testsuites><testsuite/></testsuites>'
+    for text in ("", other, '<testsuite name="x"/>'):
+        Path("j.xml").write_text(text)
+        run("check", "--data", "feed", "--junit", "j.xml")
+        assert 'name="rankdistill check"' in Path("j.xml").read_text()
+    preview = ("preview", REQUEST, "-c", "feed.yaml", "--html")
+    assert "E0202" in run(*preview, "feed.yaml", code=4).stderr
+    for _ in range(2):
+        run(*preview, "page.html")
+
+
+@pytest.mark.parametrize("suffix", ["html", "md", "json"])
+def test_pages_of_somebody_else_are_not_overwritten(built, suffix):
+    for verb in (("report", "--data", "feed"), ("diff", "feed", "feed")):
+        for _ in range(2):  # its own are
+            run(*verb, "--out", "page")
+        other = Path(f"page/{verb[0]}.{suffix}")
+        other.write_text("<!doctype html><title>Sales</title>")
+        shown = run(*verb, "--out", "page", code=4).stderr
+        assert f"error[E0202]: {other} is there and none that rankdistill wrote" in shown
+        assert "Sales" in other.read_text()
+        assert "E0202" in run(*verb, "--out", "feed/lists/page", code=4).stderr
+    assert not Path("feed/lists/page").exists()
+
+
+def test_a_result_goes_over_a_result_and_over_nothing_else(built):
+    for _ in range(2):
+        run("check", "--data", "feed", "--result", "r.json")
+    assert json.loads(Path("r.json").read_text())["exit_code"] == 0
+    before = Path("feed.yaml").read_text()
+    shown = run("check", "--data", "feed", "--result", "feed.yaml", code=4)
+    assert "feed.yaml is there and no run result" in shown.stderr and not shown.stdout
+    assert Path("feed.yaml").read_text() == before
+    there = run("check", "--data", "feed", "--result", "none/r.json").stderr
+    assert "warning: none/r.json cannot be written" in there
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+def test_a_full_disk_behind_stdout_is_told_in_a_line(built):
+    command = [sys.executable, "-m", "rankdistill", "check", "--data", "feed"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, env=env, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 4
+    assert done.stderr.startswith("error[E0202]: what is shown cannot be written: No space left")
+    assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+
+
+def test_metrics_and_card_that_are_gone_are_written_again_by_a_build_that_has_nothing_to_do(built):
+    names = ("metrics.json", "croissant.json")
+    before = {name: Path("feed", name).read_text() for name in names}
+    for name in names:
+        Path("feed", name).unlink()
+    first = run("build", "-c", "feed.yaml").stdout.splitlines()[0]
+    assert first == "up to date: build 1 of feed; only metrics.json, croissant.json written"
+    assert {name: Path("feed", name).read_text() for name in names} == before
+    again = run("build", "-c", "feed.yaml").stdout
+    assert again.startswith("up to date: build 1 of feed; nothing written")
+
+
+def test_a_build_with_nothing_to_do_says_that_changed_gates_and_segments_are_not_applied(built):
+    assert "changed" not in run("build", "-c", "feed.yaml").stderr
+    Path("strict.yaml").write_text(CONFIG + STRICT)
+    told = run("build", "-c", "strict.yaml").stderr
+    assert "warning: quality.gates changed since this was built" in told
+    assert "rankdistill check --config" in told
+    told = run("build", "-c", "feed.yaml", "--set", "quality.segments=[]").stderr
+    assert "warning: quality.segments changed since this was built" in told and "--force" in told
 
 
 def test_check_says_as_json_what_it_says_as_text(built):
@@ -136,13 +227,13 @@ def test_one_source_of_metrics_is_to_be_named(built):
         assert "E0105" in run("check", *wrong, code=2).stderr
 
 
-def test_a_report_replaces_a_link_and_never_writes_through_it(built):
+def test_a_report_is_not_written_through_a_link(built):
     Path("target").write_text("precious")
     Path("page").mkdir()
     Path("page/report.html").symlink_to("../target")
-    run("report", "--data", "feed", "--out", "page")
+    shown = run("report", "--data", "feed", "--out", "page", code=4).stderr
+    assert "error[E0202]: refusing to write through a symbolic link: page/report.html" in shown
     assert Path("target").read_text() == "precious"
-    assert "<h1" in Path("page/report.html").read_text()
     assert "E0202" in run("report", "--data", "feed", "--out", "target", code=4).stderr
 
 
@@ -191,7 +282,7 @@ def test_a_damaged_metrics_file_is_never_green(place, text):
 def test_states_that_this_version_cannot_read_are_never_green(built, monkeypatch, state):
     from rankdistill.store.dataset import DataSet as Stored
 
-    kept = Stored.read
+    kept = Stored.read_days
 
     def other(self, table, *rest, **options):
         for batch in kept(self, table, *rest, **options):
@@ -203,7 +294,7 @@ def test_states_that_this_version_cannot_read_are_never_green(built, monkeypatch
                 row["state"] = state if row["measure"] == "Q06" else row["state"]
             yield batch.from_pylist(rows, schema=batch.schema)
 
-    monkeypatch.setattr(Stored, "read", other)
+    monkeypatch.setattr(Stored, "read_days", other)
     assert "error[E0601]" in run("check", "--data", "feed", code=3).stderr
 
 
@@ -232,6 +323,9 @@ def test_the_job_is_the_verb(built):
 def test_explain_tells_a_measure_as_its_page_does():
     assert run("explain", "q07").stdout.startswith("# Q07 ")
     assert "## What to do" in run("explain", "Q07").stdout
+    assert run("explain", "q7").stdout == run("explain", "Q07").stdout
+    unknown = run("explain", "Q77", code=2).stderr
+    assert "Q34, funnel" in unknown
 
 
 def test_check_computes_the_metrics_again_from_the_tables(strict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -152,19 +153,46 @@ def test_verify_names_a_part_that_was_changed(built):
     assert Path(file).name in run("verify", "--data", "feed", code=4).stderr
 
 
-def test_demo_ends_with_a_table_of_weights_and_grades_and_may_run_again(tmp_path, monkeypatch):
-    from rankdistill import actions
+SMALL_DEMO = SIZES | {"num_candidates": 60, "num_ranked": 30, "num_exposed": 5, "days": 2}
+
+
+def small_demo(monkeypatch):
+    from rankdistill import demo
     from rankdistill.log.simulate import SimulateOptions
 
+    small = SimulateOptions(**SMALL_DEMO)
+    monkeypatch.setattr(demo, "SimulateOptions", lambda **options: small)
+
+
+def test_demo_builds_reports_trains_and_compares_and_may_run_again(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
-    small = SimulateOptions(**(SIZES | {"num_candidates": 60, "num_ranked": 30, "num_exposed": 5}))
-    monkeypatch.setattr(actions, "SimulateOptions", lambda **options: small)
+    small_demo(monkeypatch)
     first = run("demo", "--out", "here")
-    assert "grades 0:" in first.stdout
-    assert "tail" in first.stdout
-    assert "up to date" in run("demo", "--out", "here").stdout
-    next_step = first.stderr.splitlines()[-1].removeprefix("next: rankdistill ").split()
-    assert "candidates (60)" in run(*next_step).stdout
+    assert "grades 0:" in first.stdout and "tail" in first.stdout
+    (opa,) = (line for line in first.stdout.splitlines() if line.startswith("opa "))
+    assert re.match(r"opa +0\.\d{3} \(.*\) +0\.\d{3} \(.*\) +(better|not told apart) ", opa)
+    assert Path("here/report/report.html").exists()
+    assert Path("here/evaluation/evaluation.html").exists()
+    again = run("demo", "--out", "here")
+    assert "up to date" in again.stdout and opa in again.stdout
+    last = first.stderr.splitlines()[-1].removeprefix("next: rankdistill ").split()
+    assert "candidates (60)" in run(*last).stdout
+
+
+def test_demo_without_torch_ends_at_the_report_and_says_how_to_get_the_rest(tmp_path, monkeypatch):
+    from rankdistill import training
+    from rankdistill.errors import ResourceError
+
+    def missing():
+        raise ResourceError("E0404", "training needs torch", help="pip install it")
+
+    monkeypatch.chdir(tmp_path)
+    small_demo(monkeypatch)
+    monkeypatch.setattr(training, "need_torch", missing)
+    told = run("demo", "--out", "here").stderr
+    assert "not here: training needs torch; pip install it" in told
+    assert Path("here/report/report.html").exists() and not Path("here/distilled").exists()
 
 
 def test_doctor_looks_at_this_machine(tmp_path):

@@ -169,6 +169,28 @@ def test_a_typo_suggests_the_right_column_and_all_faults_are_told_together(tmp_p
 
 
 @pytest.mark.parametrize(
+    ("feedback", "help"),
+    [
+        (
+            ["clik", "like"],
+            """did you mean "click"?   --set 'log.columns.feedback=["click", "like"]'""",
+        ),
+        (
+            ["zzz"],
+            "name columns that are there, or leave zzz out of log.columns.feedback",
+        ),
+        ({"clik": "clik", "x": "like"}, 'did you mean "click"? rename it in log.columns.feedback'),
+        ({"press": "clik"}, 'did you mean "click"?   --set log.columns.feedback.press=click'),
+    ],
+    ids=str,
+)
+def test_a_typo_in_a_list_of_names_is_not_kept_as_a_name(tmp_path, feedback, help):
+    row = {**ROW, "click": 1, "like": 0}
+    (error,) = faults(tmp_path, [row], {"feedback": feedback})
+    assert (error.code, error.help) == ("E0102", help)
+
+
+@pytest.mark.parametrize(
     ("columns", "more", "code", "key"),
     [
         ({"request_id": {"constant": 1}}, {}, "E0104", "log.columns.request_id"),

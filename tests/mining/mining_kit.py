@@ -13,8 +13,8 @@ from rankdistill.build import build
 from rankdistill.log.simulate import SimulateOptions, simulate
 from rankdistill.mining.mine import mine
 from rankdistill.mining.options import MineOptions
-from rankdistill.settings import Settings
 from rankdistill.store.dataset import DataSet
+from tests.feed_kit import feed
 
 WIDTH = 6
 SIZES = {"num_requests": 150, "days": 2, "num_candidates": 12, "num_ranked": 8, "num_exposed": 4}
@@ -26,16 +26,7 @@ def make_data_set(folder: Path, **samples: Any) -> DataSet:
 
 
 def build_from(log: Path, output: Path, **samples: Any) -> DataSet:
-    settings = {
-        "output": str(output),
-        "log": {
-            "path": str(log),
-            "stage": {"from": "column", "column": "stage"},
-            "columns": {"feedback": ["click"]},
-        },
-        "samples": samples or {"pointwise": {"top_k": 2}},
-    }
-    build(Settings.model_validate(settings))
+    build(feed(log, output, samples=samples or {"pointwise": {"top_k": 2}}))
     return DataSet.open(output)
 
 

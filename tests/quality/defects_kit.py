@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rankdistill.quality.metrics import Day, metrics
+from rankdistill.quality.metrics import Day, as_text, metrics
+from rankdistill.quality.metrics_file import read_metrics
 from tests.quality.measured import built, days
 
 FIRST = pd.Timestamp("2026-09-06", tz="UTC")
@@ -111,5 +112,5 @@ def build_days(folder: Path, rows: pd.DataFrame, change: dict[str, Any] | None =
 
 def fired(found: list[Day], past: list[Day]) -> dict[str, str]:
     """measure -> verdict, of those that warn or fail."""
-    document = metrics(found, {}, past)
+    document = read_metrics(as_text(metrics(found, {}, past)), "they contradict themselves")
     return {m["id"]: m["verdict"] for m in document["measures"] if m["verdict"] in ("warn", "fail")}

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from rankdistill.build import build
 from rankdistill.measuring import days_of
-from rankdistill.quality.metrics import Day, metrics
+from rankdistill.quality.metrics import Day, as_text, metrics
+from rankdistill.quality.metrics_file import read_metrics
 from rankdistill.settings import Settings
 from rankdistill.store.dataset import DataSet
 
@@ -71,7 +72,9 @@ def days(data_set: DataSet) -> list[Day]:
 
 def measures(data_set: DataSet) -> dict[str, dict[str, Any]]:
     """Q01 ... of its metrics.json."""
-    return {m["id"]: m for m in metrics(days(data_set), {})["measures"]}
+    document = metrics(days(data_set), {})
+    assert read_metrics(as_text(document), "they contradict themselves")
+    return {m["id"]: m for m in document["measures"]}
 
 
 def bad(found: dict[str, dict[str, Any]]) -> dict[str, str]:
@@ -81,4 +84,4 @@ def bad(found: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 def frame(data_set: DataSet, table: str) -> pd.DataFrame:
     """A table as it was written."""
-    return pa.Table.from_batches(data_set.read(table)).to_pandas()
+    return pa.Table.from_batches(data_set.read(table), data_set.schema(table)).to_pandas()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rankdistill.quality.judged import SEVERITY
@@ -19,9 +19,16 @@ NAMES = {
 SOURCES = ("popular", "prerank_dropped", "recall_dropped", "tail")
 
 
-def measure(name: str, verdict: str = "ok", /, **changes: Any) -> dict[str, Any]:
+DAY = ("2026-11-01",)
+# What the verdict is, by the gate of every measure here.
+VALUES = {"ok": 0.0312, "warn": 0.112, "fail": 0.412, "not applicable": None}
+
+
+def measure(
+    name: str, verdict: str = "ok", /, dts: Sequence[str] = DAY, **changes: Any
+) -> dict[str, Any]:
     """One measure of a metrics.json that says `verdict`."""
-    value = None if verdict == "not applicable" else 0.0312
+    value = VALUES[verdict]
     found = {
         "id": name,
         "name": NAMES.get(name, "Made up"),
@@ -30,6 +37,7 @@ def measure(name: str, verdict: str = "ok", /, **changes: Any) -> dict[str, Any]
         "value": value,
         "n": 0 if value is None else 80_000,
         "parts": {},
+        "chance": {},
         "histogram": {},
         "note": "",
         "verdict": verdict,
@@ -37,10 +45,16 @@ def measure(name: str, verdict: str = "ok", /, **changes: Any) -> dict[str, Any]
         "threshold": {"": {"warn": 0.05, "fail": 0.30, "worse": "above"}},
         "why": "no teacher score is mapped" if value is None else "",
         "segments": [],
-        "days": {"2026-11-01": {"value": value, "n": 40_000, "verdict": verdict}},
+        "days": {dt: day(value, verdict) for dt in dts},
         "examples": [],
     }
     return found | changes
+
+
+def day(value: float | None, verdict: str, n: int = 40_000, **beyond: float) -> dict[str, Any]:
+    """What one day says. beyond: parts that are bad; where none is given the value is."""
+    bad = beyond or ({"": value} if verdict in ("warn", "fail") else {})
+    return {"value": value, "n": n, "chance": 0.0, "verdict": verdict, "beyond": bad}
 
 
 def histogram(labels: Any, counts: Any, unit: str = "rows") -> dict[str, Any]:
@@ -74,14 +88,14 @@ def full(days: int = 14) -> dict[str, Any]:
     """Every kind of picture: ordered bins, names, several series, a grid, days, segments."""
     dts = [f"2026-11-{day:02d}" for day in range(1, days + 1)]
     found = [_full(name, dts) for name in NAMES]
-    found += [measure(f"Q{n:02d}", "not applicable") for n in (9, 10, 12, 20, 21, 28, 34)]
+    found += [measure(f"Q{n:02d}", "not applicable", dts=dts) for n in (9, 10, 12, 20, 21, 28, 34)]
     return document(sorted(found, key=lambda m: m["id"]), days=dts)
 
 
 def _full(name: str, dts: list[str]) -> dict[str, Any]:
     verdict = {"Q07": "fail", "Q17": "warn", "Q30": "warn"}.get(name, "ok")
-    value = {"ok": 0.0312, "warn": 0.112, "fail": 0.412}[verdict]
-    wave = [value * (1 + 0.3 * math.sin(i)) for i in range(len(dts))]
+    value = VALUES[verdict]
+    wave = [value * (1 + 0.2 * math.sin(i)) for i in range(len(dts))]
     return measure(
         name,
         verdict,
@@ -94,10 +108,7 @@ def _full(name: str, dts: list[str]) -> dict[str, Any]:
         },
         histogram=PICTURES.get(name, {}),
         note="the last bin is open" if name == "Q06" else "",
-        days={
-            dt: {"value": v, "n": 40_000, "verdict": verdict}
-            for dt, v in zip(dts, wave, strict=True)
-        },
+        days={dt: day(v, verdict) for dt, v in zip(dts, wave, strict=True)},
         segments=[
             measure(name, segment=f"scene={scene}", n=n)
             for scene, n in (("home", 52_000), ("detail", 21_000), ("search", 7_000))

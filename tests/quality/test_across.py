@@ -14,7 +14,8 @@ from rankdistill.plan import plan
 from rankdistill.quality.across import content_key
 from rankdistill.quality.across_sums import inequality, occurrences
 from rankdistill.quality.facts import Facts
-from rankdistill.quality.measure import PastDay, Reading
+from rankdistill.quality.measure import PastDay, Reading, Shared
+from rankdistill.quality.measures import MEASURES
 from rankdistill.quality.measures.items import divergence, gini
 from rankdistill.quality.metrics import judged_day, metrics
 from rankdistill.quality.options import QualityOptions
@@ -162,6 +163,7 @@ def test_repetition_inequality_and_coverage_are_those_of_the_tables(tmp_path):
             "Q25": abs(gini_by_hand(positives) - gini_by_hand(log.item_id.value_counts())),
             "Q26": held.item_id.nunique() / log.item_id.nunique(),
             "distinct": counts.size / len(drawn),
+            "excess": (counts.max() - 10) / len(drawn) - 5 / log.item_id.nunique(),
             "negatives": gini_by_hand(counts),
             "covered": counts.size / log.item_id.nunique(),
             "users": pd.concat([held, drawn]).user_id.nunique() / log.user_id.nunique(),
@@ -175,6 +177,7 @@ def test_repetition_inequality_and_coverage_are_those_of_the_tables(tmp_path):
         (day,) = (day for day in days(data_set) if day.dt == dt)
         told = {name: j.reading for name, j in judged_day(day, {}).items()}
         assert told["Q23"].parts["distinct"] == pytest.approx(of_day["distinct"])
+        assert told["Q23"].parts["excess"] == pytest.approx(max(0, of_day["excess"]))
         assert told["Q25"].parts["negatives"] == pytest.approx(of_day["negatives"])
         assert told["Q26"].parts["negatives"] == pytest.approx(of_day["covered"])
         assert told["Q26"].parts["users"] == pytest.approx(of_day["users"])
@@ -182,37 +185,6 @@ def test_repetition_inequality_and_coverage_are_those_of_the_tables(tmp_path):
         shown = day.states["Q23"].examples[0]
         assert top[shown[2]] == top.max()
         assert shown[3] == f"drawn {top.max()} times"
-
-
-def test_popularity_is_held_against_the_configured_law(tmp_path):
-    data_set = built(tmp_path, clean_log(per_day=150), **NEGATIVES)
-    found = measures(data_set)["Q24"]
-    lists, negatives = frame(data_set, "lists"), frame(data_set, "negatives")
-    logged = lists[["dt", "item_id", "click"]].explode(["item_id", "click"])
-    for dt, until in (("2026-11-01", ["2026-11-01"]), ("2026-11-02", None)):
-        known = logged if until is None else logged[logged.dt.isin(until)]
-        clicks = known.groupby("item_id").click.sum().astype(int)
-        bucket = np.floor(np.log2(clicks.rank(method="min", ascending=False))).astype(int)
-        drawn = negatives[(negatives.dt == dt) & (negatives.source == "popular")].item_id
-        q = drawn.map(bucket).value_counts(normalize=True)
-        law = ((clicks + 1) ** 0.75).groupby(bucket).sum()
-        law = law / law.sum()
-        kl = sum(q[b] * math.log(q[b] / law[b]) for b in q.index)
-        assert found["days"][dt]["value"] == pytest.approx(kl, rel=1e-6, abs=1e-9)
-        assert found["days"][dt]["n"] == len(drawn)
-    assert found["verdict"] == "ok"
-
-
-def test_negatives_of_another_law_are_told(tmp_path):
-    # Uniform draws under a law that asks for the most popular: the state read with its masses.
-    data_set = built(tmp_path, clean_log(per_day=150), **NEGATIVES)
-    (day, *_) = days(data_set)
-    state = day.states["Q24"].segments[""]
-    state["drawn.popular"] = [n * 10 for n in state["items"]]
-    steep = [0.5**b for b in range(len(state["items"]))]
-    state["mass.law"] = [int(2**40 * s) for s in steep]
-    found = judged_day(day, {})["Q24"]
-    assert found.verdict == "fail"
 
 
 def test_one_item_drawn_again_and_again_is_told(tmp_path):
@@ -322,3 +294,11 @@ def test_the_worst_day_speaks_for_all_where_states_do_not_add_up(tmp_path):
     (told,) = (m for m in metrics(found, {})["measures"] if m["id"] == "Q23")
     assert told["value"] == pytest.approx(told["days"]["2026-11-02"]["value"])
     assert told["verdict"] == "fail"
+
+
+def test_what_coverage_is_of_follows_what_was_counted():
+    shared = Shared(Facts())
+    users = {"users.logged": 4, "users.sampled": 3}
+    read = MEASURES["Q26"].read
+    assert read(users, shared).what.startswith("users of the log")
+    assert read(users | {"items.logged": 9, "items.sampled": 6}, shared).what == ""

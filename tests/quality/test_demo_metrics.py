@@ -17,8 +17,6 @@ from rankdistill.store.dataset import DataSet
 SILENT = {
     "Q09": "the score is no probability",
     "Q16": "no negative is an exposed item that was not clicked",
-    "Q27": "nothing is split",
-    "Q28": "nothing is split",
     "Q29": "quality.attribution_window is not set",
     "Q32": "fewer than 7 earlier days of this weekday",
     "Q34": "no teacher_version is mapped",

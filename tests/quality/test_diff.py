@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
-
 import pyarrow as pa
 import pytest
 
 from rankdistill.build import build
 from rankdistill.differ import against, diff, pick
-from rankdistill.document import read_document
 from rankdistill.errors import ConfigError, PlaceError
+from rankdistill.log.days import Asked
 from rankdistill.log.simulate import SimulateOptions, simulate
 from rankdistill.quality.compare import schema_changes
-from rankdistill.settings import settings_of
+from rankdistill.quality.report.changes import notes, sentence
+from rankdistill.settings import Settings
+from tests.feed_kit import feed
 
 SIZES = {"num_candidates": 12, "num_ranked": 8, "num_exposed": 3, "num_items": 100}
+SEED = Settings.model_fields["seed"].default
+SAMPLES = {"pointwise": {"top_k": 3}, "pairwise": {"top_k": 3}}
 
 
 @pytest.fixture(scope="module")
@@ -24,18 +26,8 @@ def simulated(tmp_path_factory):
     return simulate(folder, SimulateOptions(num_requests=40, days=2, **SIZES)).log
 
 
-def made(log, out, **more):
-    config = {
-        "output": str(out),
-        "log": {
-            "path": str(log),
-            "columns": {"feedback": ["click"]},
-            "stage": {"from": "column", "column": "stage"},
-        },
-        "samples": {"pointwise": {"top_k": 3}, "pairwise": {"top_k": 3}},
-        **more,
-    }
-    build(settings_of(read_document(json.dumps(config), "test.yaml")))
+def made(log, out, asked=None, **more):
+    build(feed(log, out, **{"samples": SAMPLES, **more}), asked=asked)
     return str(out)
 
 
@@ -70,6 +62,30 @@ def test_another_seed_draws_other_pairs_and_is_told_by_key(simulated, tmp_path):
     assert told["only_a"] == len(sides[0] - sides[1]) > 0
     assert told["only_b"] == len(sides[1] - sides[0]) > 0
     assert tuple(told["examples_a"][0].values()) == min(sides[0] - sides[1])
+
+
+def test_rows_are_held_against_each_other_on_days_in_common_alone(simulated, tmp_path):
+    both = pick(made(simulated, tmp_path / "a"))
+    first = Asked(frozenset(["2026-11-01"]))
+    same, other = (
+        pick(made(simulated, tmp_path / f"{seed}", first, seed=seed)) for seed in (SEED, 7)
+    )
+    found = diff(both, same, {})
+    assert (found["only"], found["equal"]) == ({}, False)
+    assert "1 day only in A (2026-11-02)" in sentence(found)
+    told = diff(same, both, {})
+    assert "1 day only in B" in sentence(told) and "Only B has 2026-11-02" in notes(told)[0]
+    unlike = diff(both, other, {})["only"]
+    assert unlike == diff(pick(both.name, "2026-11-01"), other, {})["only"]
+    assert unlike["pairwise"]["only_b"] > 0 and "lists" not in unlike
+
+
+def test_a_side_that_was_not_measured_is_not_called_equal(simulated, tmp_path):
+    one = pick(made(simulated, tmp_path / "a"))
+    bare = pick(made(simulated, tmp_path / "b", quality={"measure": False}))
+    found = diff(one, bare, {})
+    assert (found["only"], found["schema"], found["equal"]) == ({}, [], False)
+    assert sentence(found) == "Schema and rows are equal; nothing else is compared."
 
 
 def test_equal_keys_with_other_weights_are_told(simulated, tmp_path):

@@ -8,7 +8,9 @@ import pytest
 from page_kit import PAYLOADS, Dom, harmful
 
 from rankdistill.quality import words
-from rankdistill.quality.report.diff import MAX_ROWS, markdown, page, sections, sentence, text
+from rankdistill.quality.report.changes import sentence
+from rankdistill.quality.report.diff import MAX_ROWS, markdown, page, sections, text
+from rankdistill.quality.report.redact import redacted_diff
 
 
 def found(payload: str = "x", **changes):
@@ -18,9 +20,12 @@ def found(payload: str = "x", **changes):
         "b": f"{payload}@2",
         "days": {"a": [payload], "b": [payload]},
         "metrics": {"a": True, "b": True},
-        "schema": [{"table": "lists", "column": payload, "a": "int64", "b": None}],
+        "schema": [
+            {"table": "lists", "column": payload, "a": "int64", "b": None},
+            {"table": "gone", "column": None, "a": "table", "b": None},
+        ],
         "config": [{"key": payload, "a": payload, "b": {payload: [payload]}}],
-        "rows": [{"name": "lists", "a": 1_000, "b": 2_500}],
+        "rows": [{"name": "lists", "a": 1_000, "b": 2_500}, {"name": "gone", "a": 77, "b": None}],
         "funnel": [{"name": payload, "a": 3, "b": None}],
         "counts": [{"name": f"rejected.{payload}", "a": 0, "b": 7}],
         "drift": [
@@ -45,7 +50,8 @@ def found(payload: str = "x", **changes):
 
 def _measure(name, before, after, b=0.5):
     shared = {"id": name, "name": f"measure {name}", "unit": "share", "a": 0.1, "b": b}
-    return {**shared, "verdict_a": before, "verdict_b": after, "worse": after == "fail"}
+    verdicts = {"verdict_a": before, "verdict_b": after}
+    return {**shared, **verdicts, "worse": after == "fail", "better": before == "fail"}
 
 
 @pytest.mark.parametrize("payload", PAYLOADS, ids=range(len(PAYLOADS)))
@@ -91,6 +97,45 @@ def test_it_opens_with_what_changed_in_one_sentence_and_what_got_worse():
         assert number in html
 
 
+def test_the_headline_counts_what_got_better_too():
+    told = sentence(
+        found(measures=[_measure("Q07", "fail", "warn"), _measure("Q08", "fail", "ok")])
+    )
+    assert told.startswith("2 measures got better (measure Q07, measure Q08)")
+
+
+def test_tables_of_one_side_and_columns_are_told_apart():
+    told = sentence(found())
+    assert "1 table only in A (gone)" in told and "1 column changed (lists.x)" in told
+    shown = {section.title: section for section in sections(found())}
+    assert shown["Tables"].rows == [("gone", "77", "-", "-")]
+    assert [row[0] for row in shown["Schema"].rows] == ["lists.x"]
+    assert [row[0] for row in shown["Rows"].rows] == ["lists"]
+
+
+def test_rows_of_one_side_are_counted_whole_though_the_first_are_shown():
+    for shown in (page(found()), markdown(found()), text(found())):
+        assert "12,345 rows that B lacks, by key." in shown
+        assert "12,344 more are not listed" in shown
+
+
+def test_hidden_ids_are_in_no_form_of_it_and_stay_equal_among_themselves():
+    rows = [
+        {"request_id": "r_1", "pos_item_id": pos, "neg_item_id": neg, "source": "tail"}
+        for pos, neg in ((41, 42), (42, 43))
+    ]
+    told = {"key": list(rows[0]), "only_a": 2, "only_b": 1}
+    plain = found(only={"pairwise": {**told, "examples_a": rows, "examples_b": rows[:1]}})
+    hidden, again = (redacted_diff(plain)["only"]["pairwise"] for _ in range(2))
+    one, other = hidden["examples_a"]
+    assert one["neg_item_id"] == other["pos_item_id"] != one["pos_item_id"]
+    assert one["request_id"] == other["request_id"] != again["examples_a"][0]["request_id"]
+    assert hidden["examples_b"] == [one]
+    for shown in (page, markdown, text):
+        told = shown({**plain, "only": {"pairwise": hidden}}).replace("\\", "")
+        assert "r_1" not in told and one["request_id"] in told and "tail" in told
+
+
 def test_sides_that_are_equal_say_so():
     names = ("schema", "config", "rows", "funnel", "counts", "drift", "measures")
     same = found(**{name: [] for name in names}, only={}, equal=True)
@@ -108,6 +153,6 @@ def test_what_could_not_be_compared_is_told():
 def test_many_rows_are_cut_and_counted():
     rows = [{"name": f"c{i}", "a": 1, "b": 2} for i in range(5_000)]
     html = page(found(counts=rows))
-    assert f"{5_000 - MAX_ROWS} more are in diff.json" in html
+    assert f"{5_000 - MAX_ROWS:,} more are in diff.json" in html
     assert len(html) < 100_000
-    assert f"{5_000 - 12} more" in text(found(counts=rows))
+    assert f"{5_000 - 12:,} more" in text(found(counts=rows))

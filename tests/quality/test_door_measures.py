@@ -9,12 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rankdistill.lists.batch import STAGES
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measures.hours import cut_off
-from rankdistill.quality.metrics import metrics
+from rankdistill.quality.metrics import Day, metrics
 from rankdistill.quality.state import Remembered
+from tests.quality.lists_kit import awkward, told
 from tests.quality.measured import START, bad, built, clean_log, days, frame, measures
 
+EPOCH = pd.Timestamp(0, tz="UTC")
 OURS = {"Q01", "Q02", "Q03", "Q04", "Q23", "Q24", "Q25", "Q26", "Q27", "Q28", "Q29", "Q31", "Q34"}
 
 
@@ -44,6 +47,26 @@ def test_repeated_rows_are_counted_by_whether_they_are_equal(tmp_path):
     assert found["Q01"]["value"] == 0
 
 
+def test_examples_name_the_rows_that_were_set_aside(tmp_path):
+    log = clean_log()
+    equal, differing = log.iloc[30:33], log.iloc[100:102].assign(teacher_score=9.0)
+    log = pd.concat([log, equal, differing])
+    log.iloc[70, log.columns.get_loc("teacher_score")] = np.inf
+    found = measures(built(tmp_path, log))
+    rows = {
+        "equal to the row that is used": equal,
+        "differs from the row that is used": differing,
+    }
+    expected = {
+        (str(row.request_id), str(row.item_id), note)
+        for note, of_note in rows.items()
+        for row in of_note.itertuples()
+    }
+    assert {tuple(e.values()) for e in found["Q02"]["examples"]} == expected
+    bad = (str(log.request_id.iloc[70]), str(log.item_id.iloc[70]), "infinite")
+    assert [tuple(e.values()) for e in found["Q04"]["examples"]] == [bad]
+
+
 def test_bad_scores_are_counted_by_kind_among_ranked_rows(tmp_path):
     log = clean_log()
     log.loc[[3, 50], "teacher_score"] = np.inf
@@ -54,6 +77,72 @@ def test_bad_scores_are_counted_by_kind_among_ranked_rows(tmp_path):
         {"nan": 0, "infinite": 2 / len(log), "null": 1 / len(log)}
     )
     assert found["verdict"] == "warn"
+
+
+def of_door(used: int, dt: str = "2026-11-01", **door: int) -> dict:
+    """What Q01 says of a day of which so many rows were used."""
+    state = {"Q01": Remembered({"": {"used": used}} if used else {})}
+    day = Day(dt, Facts(), {}, {name.replace("__", "."): n for name, n in door.items()}, state)
+    return next(m for m in metrics([day], {})["measures"] if m["id"] == "Q01")
+
+
+@pytest.mark.parametrize(
+    ("used", "rejected", "verdict"),
+    [
+        (900, 100, "ok"),
+        (899, 101, "warn"),
+        (700, 300, "warn"),
+        (699, 301, "fail"),
+        (0, 1000, "fail"),
+        (10, 89, "ok"),  # of so few a broken clock may have made a day
+    ],
+)
+def test_many_rejected_rows_are_told(used, rejected, verdict):
+    found = of_door(used, rows_in=used + rejected, rejected__rank_below_base=rejected)
+    assert (found["value"], found["verdict"]) == (0, verdict)
+
+
+def test_an_empty_day_warns_and_rows_of_no_day_make_none():
+    found = of_door(0)
+    assert (found["value"], found["verdict"], found["note"]) == (None, "warn", "no row came in")
+    assert found["verdicts"]["used"] == "warn"
+    assert of_door(0, rows_in=7, rejected__dt_missing=7)["verdicts"]["used"] == "warn"
+    assert of_door(0, "undated", rows_in=700, rejected__dt_missing=700)["verdict"] == "ok"
+    # Of days computed again without what a build kept, nothing is known of the door.
+    assert of_door(5)["verdict"] == "not applicable"
+
+
+def test_bad_scores_are_a_share_of_what_the_ranker_saw(tmp_path):
+    log = clean_log()
+    dropped = log["rank"] > 30
+    log["rank"] = log["rank"].astype("Int32")
+    log.loc[dropped, ["rank", "teacher_score"]] = None  # of no fault: it never came so far
+    log.loc[[3, 50, 90], "teacher_score"] = None
+    found = measures(built(tmp_path, log))["Q04"]
+    assert (found["value"], found["n"]) == (pytest.approx(3 / (~dropped).sum()), (~dropped).sum())
+
+
+def test_a_score_is_bad_in_three_ways():
+    rows = awkward(80)
+    seen = sum(STAGES[row["stage"]] >= STAGES["ranked"] for row in rows if "item_id" in row)
+    door = {"rejected.score_nan": 1, "rejected.score_infinite": 2, "rejected.score_null": 4}
+    found = told("Q04", rows, **door, **{"rejected.item_id_missing": 8}).reading
+    assert (found.value, found.n) == (7 / (seen + 7), seen + 7)
+    assert found.parts == {
+        k: n / (seen + 7) for k, n in zip(("nan", "infinite", "null"), (1, 2, 4), strict=True)
+    }
+
+
+def test_rows_are_used_or_rejected_and_what_was_left_out_on_purpose_is_neither():
+    rows = awkward(80)
+    used = sum("item_id" in row for row in rows)
+    door = {"rows_in": used + 9, "rejected.score_nan": 4, "rejected.duplicate_equal": 5}
+    found = told("Q01", rows, **door, **{"skipped.other_dt": 70}).reading
+    assert (found.value, found.n) == (0, used + 9)
+    assert found.parts == {"used": used / (used + 9), "rejected": 9 / (used + 9)}
+    assert told("Q01", rows, **{**door, "rows_in": used + 7}).reading.value == 2  # two too many
+    repeats = told("Q02", rows, **door, **{"rejected.duplicate_differing": 2}).reading
+    assert (repeats.value, repeats.n) == (7 / (used + 9), used + 9)
 
 
 def test_a_day_whose_lists_lack_rows_is_told(tmp_path):
@@ -116,6 +205,20 @@ def test_labels_are_young_within_the_window_before_the_last_request(tmp_path):
     assert found["verdict"] == "fail"
 
 
+@pytest.mark.parametrize("window", ["5h", "26h", "30s"])
+def test_young_labels_are_told_to_a_tick_of_the_window(tmp_path, window):
+    log = clean_log()
+    found = measures(built(tmp_path, log, quality={"attribution_window": window}))["Q29"]
+    clicked, span = log[log.click == 1], pd.Timedelta(window)
+    tick, end = max(span / 24, pd.Timedelta("1min")), log.request_time.max()
+    for dt, of_day in found["days"].items():
+        times = clicked.request_time[clicked.request_time.dt.strftime("%Y-%m-%d") == dt]
+        first, last = (t - (t - EPOCH) % tick for t in (times, end))
+        assert of_day["value"] == pytest.approx((first + span > last).mean())
+        least, most = ((times + span + d > end).sum() for d in (-tick, tick))
+        assert least <= round(of_day["value"] * of_day["n"]) <= most
+
+
 def test_without_a_window_no_label_is_young(tmp_path):
     found = measures(built(tmp_path, clean_log()))["Q29"]
     assert found["verdict"] == "not applicable"
@@ -160,3 +263,29 @@ def test_days_of_one_build_end_together_and_are_one_configuration(tmp_path):
     last = frame(data_set, "lists").request_time.max()
     ended = START + pd.Timedelta(found[0].facts.cut_off - START.value // 1000, unit="us")
     assert 0 <= (ended - last).total_seconds() <= 150
+
+
+def test_feedback_that_fell_silent_is_told_by_the_days_before(tmp_path):
+    log = clean_log()
+    second = log.request_time.dt.day == 2
+    log.loc[second & log.click.notna(), "click"] = 0
+    found = measures(built(tmp_path, log))["funnel"]
+    assert [day["verdict"] for day in found["days"].values()] == ["ok", "warn"]
+    assert found["verdict"] == "warn"
+
+
+@pytest.mark.parametrize(
+    ("exposed", "clicks", "verdict", "note"),
+    [
+        (3_000, 0, "warn", "no feedback: click, like"),
+        (3_000, 1, "ok", ""),  # who clicks need not like
+        (2_999, 0, "ok", ""),  # of few it may be chance
+        (0, 0, "not applicable", "nothing to measure"),
+    ],
+)
+def test_no_feedback_at_all_is_told_without_a_past(exposed, clicks, verdict, note):
+    state = {"last_stage": [0, 0, 0, 0, 0, exposed], "feedback.click": clicks}
+    facts = Facts(feedback=("click", "like"))
+    day = Day("2026-11-01", facts, {}, {}, {"funnel": Remembered({"": state})})
+    found = next(m for m in metrics([day], {})["measures"] if m["id"] == "funnel")
+    assert (found["verdict"], found["note"] or found["why"]) == (verdict, note)

@@ -9,8 +9,8 @@ from rankdistill.log.days import Asked
 from rankdistill.log.simulate import SimulateOptions, simulate
 from rankdistill.measuring import days_of
 from rankdistill.quality.metrics import judged_day
-from rankdistill.settings import Settings
 from rankdistill.store.dataset import DataSet
+from tests.feed_kit import feed
 
 DAYS = ["2026-11-01", "2026-11-02", "2026-11-03"]
 
@@ -22,18 +22,12 @@ def log(tmp_path_factory):
 
 
 def settings(log, output):
-    return Settings.model_validate(
-        {
-            "output": str(output),
-            "log": {
-                "path": str(log),
-                "stage": {"from": "column", "column": "stage"},
-                "columns": {"feedback": ["click"]},
-            },
-            "catalogue": {"window": "1d", "own_day": True, "allow_short_history": True},
-            "samples": {"negatives": {"history_window": "1d"}},
-            "quality": {"fail_on": "never"},
-        }
+    return feed(
+        log,
+        output,
+        catalogue={"window": "1d", "own_day": True, "allow_short_history": True},
+        samples={"negatives": {"history_window": "1d"}},
+        quality={"fail_on": "never"},
     )
 
 

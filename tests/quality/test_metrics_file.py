@@ -80,6 +80,16 @@ def test_a_missing_part_of_a_measure_is_named(key):
         ("measures/0/n", 1.5, "is not integer"),
         ("measures/0/id", "Q07", "stands there twice"),
         ("measures/0/unit", "furlong", "is none of"),
+        ("measures/0/value", 0.9, "Q06: the value is called ok, and by its gate is fail"),
+        ("measures/0/chance", {"": -1}, "below 0"),
+        ("measures/1/verdicts/", "ok", "is called ok, and by its gate is fail"),
+        ("measures/1/verdicts/made_up", "ok", "made_up is called ok, and by its gate is none"),
+        ("measures/0/days/2026-11-01/value", 0.9, "2026-11-01 is called ok, and its value is fail"),
+        ("measures/1/days/2026-11-01/value", -5, "-5 is no share"),
+        ("days", ["2026-11-02"], "Q06.days are not the days of the document"),
+        ("days", ["2026-11-01", "2026-11-01"], "one stands there twice"),
+        ("measures/0/threshold//warn", [1, 2], "[1, 2] is no bound of what is bad above"),
+        ("measures/0/threshold//worse", "outside", "is no bound of what is bad outside"),
         ("measures/0/threshold//warn", [1], "[1] is not number or null"),
         ("measures/0/threshold//warn", "5 %", "is not"),
         ("measures/0/histogram", {"h": {"labels": ["1"], "counts": [], "unit": ""}}, "differ"),
@@ -88,6 +98,15 @@ def test_a_missing_part_of_a_measure_is_named(key):
 )
 def test_what_is_wrong_is_told(path, value, told):
     assert told in refused(changed(path, value))
+
+
+def test_a_verdict_that_chance_explains_is_none_too_mild_and_a_segment_is_judged_too():
+    mild = measure("Q06", value=0.4, chance={"": 0.36})
+    assert read_metrics(json.dumps(document([mild])), "m")["verdict"] == "ok"
+    assert "called ok" in refused(json.dumps(document([mild | {"chance": {"": 0.34}}])))
+    segment = measure("Q06", segment="scene=home", value=0.9)
+    told = refused(json.dumps(document([measure("Q06", segments=[segment])])))
+    assert told == "Q06: scene=home is called ok, and by the gates is fail"
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "1e999", "[" * 100_000, "null", "[]", '"ok"'])

@@ -1,15 +1,19 @@
-"""Q05 and the funnel against plain Python."""
+"""Q05, Q06 and the funnel against plain Python."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
+from statistics import mean
 
 import pytest
 
 from rankdistill.lists.batch import STAGES
 from tests.builders import ranked_list
 from tests.quality.lists_kit import FACTS, awkward, clean, lists_of, members, told
+from tests.quality.measured import built, clean_log, measures
 
 
 def faults(ranks: list[int]) -> tuple[bool, bool]:
@@ -46,6 +50,32 @@ def test_rows_below_the_first_rank_are_those_of_the_door() -> None:
     door = {"rows_in": 1000, "rejected.rank_below_base": 20}
     found = told("Q05", clean(10), **door)
     assert (found.reading.parts["below_first"], found.verdict) == (0.02, "warn")
+
+
+EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 10_000, 100_000, math.inf)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lengths_are_counted_by_fixed_edges(seed: int) -> None:
+    long = [row for n in (1, 2, 99, 100, 500, 1000) for row in ranked_list(900 + n, [0.5] * n)]
+    rows = [*awkward(seed=seed), *long]
+    lengths = [len(found) for found in members(rows).values()]
+    reading = told("Q06", rows).reading
+    held = [sum(a <= n < b for n in lengths) for a, b in pairwise(EDGES)]
+    assert reading.histograms["length"].counts == held
+    assert (reading.value, reading.n) == (mean(n < 2 for n in lengths), len(lengths))
+    assert reading.parts["mean"] == pytest.approx(mean(lengths))
+
+
+@pytest.mark.parametrize(("cap", "verdict"), [(39, "warn"), (30, "fail"), (40, "ok")])
+def test_rows_beyond_the_cap_are_a_share_of_the_log(tmp_path, cap: int, verdict: str) -> None:
+    folder = {"path": str(tmp_path / "log.parquet"), "columns": {"feedback": ["click"]}}
+    pairs = {"samples": {"pairwise": {}}}
+    data_set = built(tmp_path, clean_log(), log={**folder, "max_candidates": cap}, **pairs)
+    found = measures(data_set)["Q06"]
+    assert found["parts"]["over_cap"] == pytest.approx((40 - cap) / 40)
+    assert found["verdicts"]["over_cap"] == verdict
+    assert measures(data_set)["Q01"]["value"] == 0
 
 
 def test_the_funnel_counts_what_reaches_each_stage() -> None:

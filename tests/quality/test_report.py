@@ -9,7 +9,7 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 from page_kit import PAYLOADS, Dom, harmful
-from report_kit import document, full, histogram, measure
+from report_kit import day, document, full, histogram, measure
 
 from rankdistill.quality import cookbook, words
 from rankdistill.quality.junit import junit
@@ -38,7 +38,7 @@ def poisoned(payload: str) -> dict:
             ),
         },
         segments=[measure("Q07", segment=f"scene={payload}")],
-        days={f"{payload}{i}": {"value": 0.5, "n": 1, "verdict": "fail"} for i in range(4)},
+        days={f"{payload}{i}": day(0.5, "fail", 1) for i in range(4)},
         examples=[{"request_id": payload, "item_id": payload, "note": payload}],
     )
     silent = measure("Q08", "not applicable", why=payload, name=payload)
@@ -83,9 +83,17 @@ def test_markdown_and_junit_show_it_as_text_too(payload):
     assert "://" not in text
     assert "@" not in text
     rows = [line for line in text.split("\n") if line.startswith("|")]
-    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} <= {3, 6}
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} <= {3, 4, 6}
     cases = Xml.fromstring(junit(poisoned(payload), "fail"))
     assert [case.tag for case in cases] == ["testcase"] * 3
+
+
+def test_markdown_shows_a_few_examples_of_what_is_bad_unless_ids_are_not_wanted():
+    rows = [{"request_id": f"r{n}", "item_id": None, "note": "rank 3 twice"} for n in range(9)]
+    found = document([measure("Q07", "fail", examples=rows), measure("Q08", examples=rows)])
+    shown = [line for line in markdown(found, "x").split("\n") if "rank 3 twice" in line]
+    assert shown == [f"| r{n} | \\- | rank 3 twice |" for n in range(5)]
+    assert "r0" not in markdown(found, "x", examples=False)
 
 
 def test_a_cell_of_markdown_does_nothing():
@@ -112,6 +120,16 @@ def test_the_page_says_the_verdict_then_what_fails_then_the_rest_in_order():
     places = [text.rindex(title) if title in order[4:] else text.index(title) for title in order]
     assert places == sorted(places)
     assert places[-1] < text.index("Other measures", places[-1]) < text.rindex("Provenance")
+
+
+def test_on_paper_what_is_folded_stands_open_but_for_the_pages_of_measures():
+    html = page(full(), "feed")
+    folds = re.findall(r"<details([^>]*)><summary>(.*?)</summary>", html)
+    told = {summary for attributes, summary in folds if "cookbook" in attributes}
+    assert told == {"What this means and what to do"} < {summary for _, summary in folds}
+    paper = html.partition("@media print")[2].partition("</style>")[0]
+    assert ".cookbook { display: none; }" in paper
+    assert "details::details-content { content-visibility: visible; }" in paper
 
 
 def test_every_measure_has_its_place_and_is_on_the_page():
@@ -147,7 +165,7 @@ def test_a_document_of_many_days_segments_and_names_stays_small():
         "fail",
         histogram={"named": histogram([f"n{i}" for i in range(5_000)], range(5_000))},
         segments=[measure("Q07", segment=f"scene={i}") for i in range(2_000)],
-        days={f"d{i}": {"value": 0.5, "n": 9, "verdict": "fail"} for i in range(1_000)},
+        days={f"d{i}": day(0.5, "fail", 9) for i in range(1_000)},
         examples=[{"request_id": "r" * 9_000, "item_id": "i", "note": ""}] * 500,
         parts={f"p{i}": 1.0 for i in range(2_000)},
     )
@@ -172,7 +190,8 @@ def test_ids_are_cut_and_can_be_hidden():
 @pytest.mark.parametrize(
     ("verdicts", "told"),
     [
-        (["ok", "ok"], "Fit to train on: no measure fails or warns; 2 good, 0 not applicable."),
+        (["ok", "ok"], "Fit to train on: of 2 measures 2 were judged and none fails or warns."),
+        (["ok", "not applicable"], "of 2 measures 1 was judged and none fails or warns."),
         (["ok", "warn"], "Look before you train: 1 measure warns (Teacher ties); 1 good, "),
         (["fail", "fail", "warn"], "2 measures fail (Request length, Teacher ties) and 1 measure "),
         (["not applicable"], "Nothing could be judged"),
@@ -183,13 +202,30 @@ def test_the_verdict_is_one_sentence(verdicts, told):
     assert told in words.sentence(document([measure(name, v) for name, v in pairs]))
 
 
+def test_what_was_not_judged_and_too_few_requests_stand_in_the_verdict():
+    found = document([measure("Q06"), measure("Q10", "not applicable", name="Teacher signal")])
+    told = "; not judged: Teacher signal (no teacher score is mapped)."
+    assert words.sentence(found).startswith("Fit to train on: of 2 measures 1 was")
+    assert words.sentence(found).endswith(told)
+    for num, few in ((1, "1 request is too few"), (99, "99 requests are too few")):
+        told = words.sentence(found | {"counts": {"requests": num}})
+        assert words.sentence(
+            document([measure("Q06", "warn")], counts={"requests": num})
+        ).endswith(f"; {few} to say (less than 100).")
+        assert "Fit" not in told and f"but {few} to say (less than 100): of 2" in told
+
+
 def test_a_bad_day_is_named_though_all_days_together_are_good():
     days = {
-        "d1": {"value": 0.9, "n": 1, "verdict": "fail"},
-        "d2": {"value": 0, "n": 9, "verdict": "ok"},
+        "d1": day(0.9, "fail", 1),
+        "d2": day(0, "ok", 9),
     }
     found = measure("Q07", "fail", verdicts={"": "ok"}, days=days)
-    assert words.reasons(found) == ["on 1 of 2 days: d1"]
+    told = "rows that are not what they should be: 90% on d1 (warns above 5%, fails above 30%)"
+    assert words.reasons(found) == ["on 1 of 2 days: d1", told]
+    days["d1"] = day(0, "warn", 1, used=0.0)
+    found["threshold"]["used"] = {"warn": 0, "fail": None, "worse": "below"}
+    assert words.reasons(found)[1] == "used: 0 on d1 (warns at or below 0)"
 
 
 def test_histograms_of_the_same_bins_share_a_picture_in_shares():

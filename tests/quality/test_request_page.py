@@ -52,6 +52,14 @@ def test_it_shows_the_request_its_candidates_why_and_the_samples_of_each_kind():
     assert dom.count("table") == 5
 
 
+def test_it_takes_the_width_there_is_and_on_paper_long_ids_break_and_nothing_is_cut():
+    text = request_page(shown(), "x")
+    assert '<body class="broad">' in text
+    _, _, paper = text.partition("@media print")
+    assert ".scroll { overflow: visible" in paper
+    assert ".sheet td.left { overflow-wrap: anywhere; }" in paper
+
+
 def test_without_why_there_are_no_reasons_and_columns_without_a_value_are_left_out():
     found = shown()
     text = request_page(Preview(found.head, found.candidates, found.samples), "x")

@@ -108,7 +108,13 @@ def test_requests_without_pairs_are_a_lack_of_coverage():
         rows = {n: v[kept] for n, v in vars(drawn).items() if isinstance(v, np.ndarray)}
         return replace(drawn, **rows)
 
-    assert fired(build(cascade(), CLEAN, tamper=lose)) == {"Q14": "fail"}
+    built = build(cascade(), CLEAN, tamper=lose)
+    assert fired(built) == {"Q14": "fail"}
+    shown = built.judged("Q14").examples
+    assert len(shown) == 20 and {note for *_, note in shown} == {"40 candidates, no pair"}
+    assert not {request for _, request, *_ in shown} & {
+        row["request_id"] for row in built.tables["pairwise"]
+    }
 
 
 def test_a_cap_that_cuts_most_requests_is_told():

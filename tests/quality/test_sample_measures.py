@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 from itertools import pairwise
@@ -149,7 +150,17 @@ def later(given: Scene, built: Built, rows: dict, members: dict) -> Told:
             told[f"within_{name}.{source}"] = part(hit, sum(of))
         if name == "1h":
             told |= {"": told["within_1h"], "n": len(open_rows)}
+        if name == "1d":
+            told["hard_over_easy"] = hard_over_easy(open_rows, hits)
     return told
+
+
+def hard_over_easy(told: list[dict], hits: list[dict]) -> float | None:
+    def num(rows: list[dict], *, easy: bool) -> int:
+        return sum((row["source"] == "popular") == easy for row in rows)
+
+    hard, easy = (part(num(hits, easy=e), num(told, easy=e)) for e in (False, True))
+    return hard / easy if num(hits, easy=True) >= 20 and hard is not None else None
 
 
 def near(given: Scene, built: Built, rows: dict, members: dict) -> Told:
@@ -245,6 +256,21 @@ def test_a_measure_says_what_plain_rows_say_whole_and_by_segment(measure, kind):
     loose = {**KINDS, "negatives": KINDS["negatives"].model_copy(update={"history_window": None})}
     built = build(given, loose, facts=facts, tamper=shift)
     assert any(check(given, built, measure, ORACLES[measure]))  # some number is not 0
+
+
+def test_a_horizon_begins_behind_the_request_and_ends_with_its_last_moment():
+    given, facts = scene(3), facts_of(KINDS)
+    loose = {"negatives": KINDS["negatives"].model_copy(update={"history_window": None})}
+    drawn = [r for r in build(given, loose, facts=facts).tables["negatives"] if r["user_id"]]
+    spans = [timedelta(hours=h, microseconds=m) for h in (0, 1, 24, 168) for m in (0, 1)]
+    given.events = [
+        (row["user_id"], row["request_time"] + spans[n % len(spans)], row["item_id"])
+        for n, row in enumerate(drawn)
+    ]
+    for ends in (drawn[0]["request_time"] + span for span in spans[2:]):
+        known = [event for event in given.events if event[1] <= ends]
+        some = replace(given, events=[*known, ("another", ends, 0)])
+        assert any(check(some, build(some, loose, facts=facts), "Q20", later))
 
 
 def test_orientation_is_that_of_the_positions_shown():

@@ -36,6 +36,16 @@ def test_octaves_hold_every_count_once():
     assert SCALE.quantile([0] * SCALE.size, 0.5) is None
 
 
+def test_octaves_are_called_as_a_person_reads_them():
+    labels, _ = SCALE.by_octave([1] * SCALE.size)
+    assert [*labels[:3], *labels[-2:]] == [
+        *("< 0.062", "0.062 to 0.12", "0.12 to 0.25", "32 to 64", ">= 64")
+    ]
+    whole = Octaves(0, 11)
+    labels, _ = whole.by_octave([1] * whole.size)
+    assert [*labels[:4], *labels[-2:]] == ["0", "1", "2-3", "4-7", "1,024-2,047", ">= 2,048"]
+
+
 def test_ranks_fall_into_the_bin_of_their_label():
     told = {r: RANK_LABELS[b] for r, b in zip(RANKS, rank_bins(np.array(RANKS)), strict=True)}
     assert told[0] == "none" and told[1] == "1" and told[4] == "4-5" and told[501] == "501+"

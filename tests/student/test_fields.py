@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 pytest.importorskip("torch")
 
 from rankdistill.errors import TrainingError, UserErrors
+from rankdistill.features.table import key_of_rows, micros
 from rankdistill.hashing import xxh64
 from rankdistill.student.embedding import EmbeddingTable
 from rankdistill.student.fields.check import check_fields
 from rankdistill.student.fields.coders import Hashed
 from rankdistill.student.fields.fit import fit_fields
+from rankdistill.student.fields.histories import MOST, Histories
 from rankdistill.student.fields.kept import load_fields, save_fields
 from rankdistill.student.fields.learned import Grid, Moments
 from rankdistill.student.fields.options import FieldsOptions
@@ -169,6 +171,39 @@ def test_fields_read_back_encode_alike_and_damage_is_told(made, tmp_path):
         with pytest.raises(TrainingError, match="E0503"):
             load_fields(tmp_path, facts)
         file.write_bytes(held)
+
+
+RESPONSES = st.lists(
+    st.tuples(st.one_of(st.none(), st.integers(0, 2)), st.integers(0, 5), st.integers(0, 9))
+)
+
+
+@given(RESPONSES, st.lists(st.tuples(st.integers(0, 3), st.one_of(st.none(), st.integers(0, 6)))))
+def test_a_history_is_what_the_user_responded_to_before_the_request(rows, asked):
+    times = pa.timestamp("us", tz="UTC")
+    kinds = {"user_id": pa.int64(), "request_time": times, "item_id": pa.int64()}
+    table = pa.table(
+        [pa.array([row[at] for row in rows], kind) for at, kind in enumerate(kinds.values())],
+        names=list(kinds),
+    )
+    histories = Histories.of(table)
+    key, _ = key_of_rows([pa.array([user for user, _ in asked], pa.int64())])
+    row = histories.find(key, micros(pa.array([time for _, time in asked], times)))
+    (found,) = histories.take(row)
+    for own, (user, time) in zip(found.to_pylist(), asked, strict=True):
+        known = [r for r in rows if r[0] == user and time is not None and r[1] < time]
+        lot = {r: int(xxh64(pa.array([r[2]]))[0]) for r in known}
+        assert own == [r[2] for r in sorted(known, key=lambda r: (r[1], lot[r]))]
+
+
+def test_of_a_long_history_the_newest_stay():
+    num = MOST + 50
+    times = pa.array(range(num), pa.timestamp("us", tz="UTC"))
+    table = pa.table({"user_id": ["a"] * num, "request_time": times, "item_id": range(num)})
+    histories = Histories.of(table)
+    key, _ = key_of_rows([pa.array(["a"])])
+    (found,) = histories.take(histories.find(key, np.array([num - 10])))
+    assert found.to_pylist() == [[*range(num - 10 - MOST, num - 10)]]
 
 
 @given(COLUMNS, st.integers(0, 100))

@@ -50,7 +50,7 @@ def test_each_loss_stands_under_its_rows_with_views_parameters_and_laws(rows):
         assert on.split(", ")[0] == about.default
         assert set(on.split(", ")) == set(get_args(about.annotation))
         order = [n for n in parameters.split(", ") if n]
-        wanted = told(OPTIONS[kind], set(LossOptions.model_fields))
+        wanted = told(OPTIONS[kind], {*LossOptions.model_fields, "feedback"})
         assert sorted(order) == sorted(n for n in wanted.split(", ") if n), kind
         assert keeps == ", ".join(sorted(LOSSES[kind].laws)), kind
 

@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 import torch
 
 from rankdistill.student.chunk import Bag, Encoded
-from rankdistill.student.drawing import Drawing
+from rankdistill.student.drawing import Drawing, Outside
 from rankdistill.student.fields.fit import fit_fields
 from rankdistill.student.losses.options import BceLoss
 from rankdistill.student.losses.schedule import Moment
@@ -22,6 +22,7 @@ from rankdistill.student.models.options import FmOptions, TwoTowerOptions
 from rankdistill.student.objectives import Objectives
 from rankdistill.student.reading import ListsSource
 from rankdistill.student.scoring import Scorer
+from rankdistill.student.views import view_of
 from tests.student.fields_kit import EVERY_KIND, listed, tables
 
 EVERY_MODEL = [
@@ -37,8 +38,7 @@ def made(tmp_path_factory):
     lists = listed(24)
     fields = fit_fields(EVERY_KIND, [lists], tables(tmp_path_factory.mktemp("models")))
     source = ListsSource((), (), "rank")
-    none = lists.candidates.column("item_id").slice(0, 0)
-    return fields, Drawing(source, fields, {}, 0).chunk(lists, {}, none)
+    return fields, Drawing(source, fields, {}, 0).chunk(lists, {}, Outside(lists))
 
 
 def scorer_of(options, fields, objectives=("main",)):
@@ -190,6 +190,16 @@ def test_the_losses_of_an_objective_see_its_own_head(made, options):
     assert float(found["click.bce.feedback"].detach()) == pytest.approx(float(wanted), rel=1e-4)
 
 
+def test_a_view_of_one_feedback_has_the_hits_of_that_alone(made):
+    fields, chunk = made
+    exposed, hits = np.arange(chunk.num_slots) % 2 == 0, np.arange(chunk.num_slots) % 3 == 0
+    columns = {**chunk.columns, "exposed": exposed, "hit.like": hits}
+    scored = scorer_of(FmOptions(dim=5), fields).score(chunk)
+    sample = view_of("feedback.like").function(scored, replace(chunk, columns=columns))
+    assert sample.targets[:, 0].tolist() == hits[exposed].astype(float).tolist()
+    assert torch.equal(sample.scores[:, 0], scored.slots[torch.from_numpy(exposed)])
+
+
 @pytest.mark.parametrize("options", EVERY_MODEL, ids=lambda o: o.kind)
 def test_every_parameter_and_row_that_is_looked_up_is_trained(made, options):
     fields, chunk = made
@@ -199,7 +209,7 @@ def test_every_parameter_and_row_that_is_looked_up_is_trained(made, options):
     (scored.slots.square().sum() + scored.of("click").slots.sum()).backward()
     for name, parameter in scorer.student.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
-    scorer.table.step(0.1)
+    scorer.table.update(scorer.table.gradients(), 0.1)
     moved = (scorer.table.weight != before).any(1).numpy()
     sides = [side.plain() for side in (chunk.users, chunk.items)]
     touched = [side.codes.ravel() for side in sides] + [b.codes for s in sides for b in s.bags]

@@ -133,7 +133,7 @@ def test_after_the_switch_the_own_loss_is_not_even_computed(chunk_of, monkeypatc
     wanted = gradients(only, scorer, chunk)
     assert not torch.equal(before[2], wanted[2])
     monkeypatch.setitem(objectives_module.LOSSES, "bce", None)
-    monkeypatch.setitem(objectives_module.VIEWS, "feedback", None)
+    monkeypatch.setitem(VIEWS, "feedback", None)
     after = gradients(objectives, scorer, chunk, Moment(6, 0.5000001))
     assert torch.equal(after[2], wanted[2])
 

@@ -26,10 +26,10 @@ from tests.student.kit import built
 FIELDS = [
     "features=[{of: user, path: USERS}, {of: item, path: ITEMS, columns: [duration]}]",
     "train.fields.user=[{kind: id, column: user_id}, {kind: category, column: scene}, "
-    "{kind: category, column: user_city, buckets: 8}]",
+    "{kind: category, column: user_city, buckets: 8}, {kind: history, column: responses, last: 5}]",
     "train.fields.item=[{kind: id, column: item_id}, {kind: category, column: category}, "
     "{kind: quantiles, column: item_duration, num: 4}, {kind: number, column: item_duration}]",
-    "train.objectives={main: [{kind: bpr}], click: [{kind: bce}]}",
+    "train.objectives={main: [{kind: bpr}], click: [{kind: bce, feedback: click}]}",
 ]
 
 
@@ -99,7 +99,9 @@ def test_vectors_of_a_field_that_is_not_there_are_refused(tmp_path):
 def place(tmp_path_factory):
     """(folder, config, overrides) of a build, and the sets of fields over its users and items."""
     folder = tmp_path_factory.mktemp("fields_run")
-    config, _ = built(folder)
+    # Negatives with a history keep the responses, which fields may read, too.
+    negatives = "samples.negatives={num: 4, mix: {tail: 1}, history_window: 1d}"
+    config, _ = built(folder, [negatives])
     own = [
         text.replace("USERS", str(folder / "sim" / "users.parquet")).replace(
             "ITEMS", str(folder / "sim" / "items.parquet")
@@ -138,6 +140,27 @@ def test_a_run_over_feature_tables_and_objectives_reads_back_and_repeats(place, 
     train(config, tmp_path / "one", [*overrides, "train.model.dim=5"], expect=6)
 
 
+def test_evaluation_with_a_config_looks_into_the_tables_as_they_are_now(place, tmp_path):
+    folder, config, own = place
+    train(config, tmp_path / "run", [*own, "train.epochs=1"])
+    users = pq.read_table(folder / "sim" / "users.parquet")
+    moved = users.set_column(users.schema.get_field_index("city"), "city", users["city"][::-1])
+    pq.write_table(moved, tmp_path / "users.parquet")
+
+    def opa(out, *overrides):
+        sets = [part for text in overrides for part in ("--set", text)]
+        asked = ["--config", str(config), *sets] if sets else []
+        asked += ["--run", str(tmp_path / "run"), "--out", str(tmp_path / out)]
+        result = CliRunner().invoke(cli.app, ["evaluate", *asked, "--split", "valid"])
+        assert result.exit_code == 0, result.stderr
+        document = json.loads((tmp_path / out / "evaluation.json").read_text())
+        return next(each["value"] for each in document["measures"] if each["measure"] == "opa")
+
+    kept, same = opa("kept"), opa("same", own[0])
+    other = opa("other", own[0].replace(f"{folder}/sim/users", f"{tmp_path}/users"))
+    assert kept == same != other
+
+
 def test_a_run_that_was_killed_before_its_fields_were_whole_is_begun_anew(place, tmp_path):
     _, config, own = place
     out = tmp_path / "run"
@@ -162,6 +185,13 @@ def test_a_run_tells_how_much_started_from_the_teacher(place, tmp_path):
     assert facts["width"] == 3 and 0 < facts["found"] <= 50 == facts["given"]
     share = f"{facts['found']:,} of {facts['values']:,} values"
     assert f"item.item_id: {share} start from the teacher's vectors (3 wide)" in result.stderr
+
+
+def test_feedback_that_the_log_lacks_is_told(place, tmp_path):
+    _, config, _ = place
+    override = "train.objectives={main: [{kind: bce, feedback: clicks}]}"
+    result = train(config, tmp_path / "no", [override], expect=2)
+    assert "E0107" in result.stderr and "feedback: click" in result.stderr
 
 
 def test_the_ranker_s_own_columns_are_no_features(place, tmp_path):

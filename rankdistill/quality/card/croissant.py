@@ -14,6 +14,7 @@ from rankdistill.quality import words
 from rankdistill.quality.card.contents import Contents, Table
 
 VERSION = "http://mlcommons.org/croissant/1.0"
+MARK = "made by rankdistill."  # no other writer's description says so
 PARQUET = "application/x-parquet"
 # The context that the specification prints.
 CONTEXT: dict[str, Any] = {
@@ -75,7 +76,7 @@ def croissant(contents: Contents) -> str:
 
 
 def _description(contents: Contents) -> str:
-    start = f"Samples for distilling a ranker, {contents.title}, made by rankdistill."
+    start = f"Samples for distilling a ranker, {contents.title}, {MARK}"
     if contents.document is None:
         return start
     return f"{start} {words.sentence(contents.document)}"

@@ -20,12 +20,14 @@ from rankdistill.quality.card.contents import Contents, Table
 SPEC = "https://openlineage.io/spec"
 EVENT = f"{SPEC}/2-0-2/OpenLineage.json#/$defs/RunEvent"
 NAMESPACE = "rankdistill"
+PRODUCER = "urn:rankdistill:"
+MARK = f'"producer": "{PRODUCER}'  # as json.dumps writes it
 
 
 def lineage(contents: Contents) -> str:
     """The file's text: a RunEvent, COMPLETE. Outputs are what the run itself wrote; of a
     rollback, which writes nothing and reads nothing, all that it made current again."""
-    producer = f"urn:rankdistill:{contents.code_version}"
+    producer = f"{PRODUCER}{contents.code_version}"
     event = {
         "eventType": "COMPLETE",
         "eventTime": contents.created_at.isoformat(),

@@ -56,8 +56,6 @@ def _read(state: State, shared: Shared) -> Reading:
         num,
         {
             "bias": bias,
-            "chance": chance.get(""),
-            "bias_chance": chance.get("bias"),
             "outside": share(whole(state, "outside"), num),
         },
         _pictures(rows, score, responses),

@@ -6,12 +6,23 @@ from __future__ import annotations
 import numpy as np
 
 from rankdistill.lists.batch import RANKED
+from rankdistill.log.days import UNDATED
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measure import Gate, Measure, Reading, Seen, Shared, share, whole
 from rankdistill.quality.state import Adder, State
 
+# Of fewer rows, a few of a broken clock that fall on a day of their own may be all there are.
+LEAST_ROWS = 100
 DUPLICATES = {"equal": "duplicate_equal", "differing": "duplicate_differing"}
 BAD_SCORES = {"nan": "score_nan", "infinite": "score_infinite", "null": "score_null"}
+# reason -> the measure that shows such rows, and what it says of them.
+EXAMPLES = {
+    "duplicate_equal": ("Q02", "equal to the row that is used"),
+    "duplicate_differing": ("Q02", "differs from the row that is used"),
+    "score_nan": ("Q04", "NaN"),
+    "score_infinite": ("Q04", "infinite"),
+    "score_null": ("Q04", "missing, though the ranker saw the item"),
+}
 
 
 def _watch_rows(seen: Seen, add: Adder, facts: Facts) -> None:
@@ -23,13 +34,17 @@ def _read_rows(state: State, shared: Shared) -> Reading:
     rejected = sum(n for name, n in shared.door.items() if name.startswith("rejected."))
     used = whole(state, "used")
     if not rows_in:
-        return Reading(None, 0, note="what came in at the door is not known")
+        note = "what came in at the door is not known" if used else "no row came in"
+        return Reading(None, 0, {} if used else {"used": 0.0}, note=note)
     lost = rows_in - used - rejected
+    if not used and shared.dt == UNDATED:  # no day that could be an empty one
+        return Reading(abs(lost), rows_in)
     return Reading(
         abs(lost),
         rows_in,
         {"used": share(used, rows_in), "rejected": share(rejected, rows_in)},
         note=f"{abs(lost):,} rows {'lost' if lost > 0 else 'too many'}" if lost else "",
+        chance={"rejected": 1.0 if rows_in < LEAST_ROWS else 0.0},
     )
 
 
@@ -64,7 +79,11 @@ MEASURES = (
         value="rows of the log that are neither used nor rejected for a reason",
         watch={"lists": _watch_rows},
         read=_read_rows,
-        gates={"": Gate(None, 0.0)},
+        gates={
+            "": Gate(None, 0.0),
+            "used": Gate(0.0, None, "below"),
+            "rejected": Gate(0.10, 0.30),
+        },
         by_segment=False,
         unit="count",
     ),

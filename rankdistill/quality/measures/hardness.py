@@ -22,7 +22,7 @@ from rankdistill.quality.measure import (
     share,
     whole,
 )
-from rankdistill.quality.measures.known import positives
+from rankdistill.quality.measures.known import positives, show
 from rankdistill.quality.state import FIXED_POINT, Adder, State, fixed
 from rankdistill.samples.facts import SOURCE_CODE, SOURCES
 from rankdistill.samples.margins import half_ranks, weakest_positive
@@ -55,6 +55,7 @@ def _watch_near(seen: Seen, add: Adder, facts: Facts) -> None:
     near = known[NEAR[1] * own[known] > NEAR[0] * weakest[known]]
     add.bins("known", request[known], source[known], _SIZE)
     add.bins("near", request[near], source[near], _SIZE)
+    show(seen, add, row[near], "item_id", "above 95% of its weakest positive")
 
 
 def quantiles(lists: Lists) -> np.ndarray:
@@ -144,7 +145,7 @@ MEASURES = (
     Measure(
         id="Q21",
         name="Positive-aware margin",
-        value="negatives above 95 % of their weakest positive's score (quantile, of a logit)",
+        value="negatives above 95% of their weakest positive's score (quantile, of a logit)",
         watch={"negatives": _watch_near},
         read=_read_near,
         applies=_unscored,

@@ -20,7 +20,7 @@ COMPARISONS = ("Q30", "Q31", "Q32")
 def robust_z(value: float, past: Sequence[float]) -> float:
     """|value - median| / (1.4826 MAD); 0 for a change too small to matter.
 
-    A MAD of 0 counts as the least change that matters.
+    A spread below a quarter of the least change that matters counts as that quarter.
     """
     middle = median(past)
     change = abs(value - middle)

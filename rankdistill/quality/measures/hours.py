@@ -92,8 +92,8 @@ def _watch_responses(seen: Seen, add: Adder, facts: Facts) -> None:
 
 
 def cut_off(states: Iterable[State], facts: Facts) -> int | None:
-    """When the log ended, in microseconds since 1970: with the last request of all days that
-    were built together. None where no state of Q29 says so."""
+    """When the days that were built together ended, in microseconds since 1970: with their last
+    request. None where no state of Q29 says so."""
     ticks = [int(tick) for state in states for tick in by_name(state, "requests")]
     return (max(ticks) + 1) * _tick(facts) if ticks else None
 

@@ -21,6 +21,7 @@ from rankdistill.quality.measure import (
     share,
     whole,
 )
+from rankdistill.quality.measures.drift import noise
 from rankdistill.quality.state import State
 
 PAST_DAYS = 7
@@ -44,7 +45,7 @@ def _read_repetition(state: State, shared: Shared) -> Reading:
 
 def divergence(drawn: Sequence[int], law: Sequence[int]) -> float | None:
     """KL(drawn || law) of counts by bucket, in nats; None of nothing drawn. A bucket without
-    mass under the law counts as if half an item's were there."""
+    mass under the law counts as if half a unit of it were there."""
     num, mass = sum(drawn), sum(law)
     if not num or not mass:
         return None
@@ -61,15 +62,18 @@ def _read_popularity(state: State, shared: Shared) -> Reading:
         parts["uniform_source"] = divergence(uniform, laws["uniform"])
     held = max((b + 1 for b, n in enumerate(binned(state, "items", NUM_BUCKETS)) if n), default=0)
     labels = [_ranks(bucket) for bucket in range(held)]
-    wanted = [round(sum(popular) * m / max(sum(laws["law"]), 1), 3) for m in laws["law"]]
+    num, mass = sum(popular), laws["law"]
+    wanted = [round(num * m / max(sum(mass), 1), 3) for m in mass]
     return Reading(
-        divergence(popular, laws["law"]),
-        sum(popular),
+        divergence(popular, mass),
+        num,
         parts,
         {
             "drawn": Histogram(labels, popular[:held], "negatives"),
             "wanted": Histogram(labels, wanted[:held], "negatives"),
         },
+        # Of n draws that follow the law, 2 n times the divergence is chi-square of B - 1.
+        chance={"": noise(num, num, sum(m > 0 for m in mass)) / 4} if num else {},
     )
 
 
@@ -110,8 +114,10 @@ def _read_coverage(state: State, shared: Shared) -> Reading:
         if name in parts:
             usual, now = _usual("Q26", name, shared), parts[name]
             parts[f"{name}_drop"] = max(0.0, 1 - now / usual) if usual and now is not None else None
-    value, num = (found["items"], items) if found["items"] is not None else (found["users"], users)
-    return Reading(value, num if value is not None else 0, parts)
+    if found["items"] is not None:
+        return Reading(found["items"], items, parts)
+    value, what = found["users"], "users of the log that samples of its lists hold"
+    return Reading(value, users if value is not None else 0, parts, what=what)
 
 
 def _usual(measure: str, part: str, shared: Shared) -> float | None:

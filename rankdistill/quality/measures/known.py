@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rankdistill.catalogue.history import MICRO, History, micros
-from rankdistill.hashing import xxh64
+from rankdistill.hashing import mix, xxh64
 from rankdistill.lists.batch import Lists, spans
 from rankdistill.log.days import duration
 from rankdistill.quality.among import first_found
@@ -61,12 +61,13 @@ def _negative_rows(kind: str, seen: Seen) -> tuple[np.ndarray, np.ndarray]:
     return row, seen.drawn.item[row]
 
 
-def _show(seen: Seen, add: Adder, row: np.ndarray, ids: str, note: str) -> None:
+def show(seen: Seen, add: Adder, row: np.ndarray, ids: str, note: str) -> None:
     """Rows (indices) to show; ids: the column of their items."""
     if len(row):
         assert seen.table is not None
         request, item = (seen.table.column(name).take(row) for name in ("request_id", ids))
-        add.examples(xxh64(request) ^ xxh64(item), request, item, [note] * len(row))
+        key = mix(xxh64(request), xxh64(item))
+        add.examples(key, request, item, [note] * len(row))
 
 
 def _add(kind: str, seen: Seen, add: Adder, rows: np.ndarray, bad: np.ndarray, note: str) -> None:
@@ -74,7 +75,7 @@ def _add(kind: str, seen: Seen, add: Adder, rows: np.ndarray, bad: np.ndarray, n
     request = seen.drawn.request
     add.count(f"{kind}.rows", request[rows])
     add.count(f"{kind}.bad", request[bad])
-    _show(seen, add, bad, "neg_item_id" if kind == "pairwise" else "item_id", note)
+    show(seen, add, bad, "neg_item_id" if kind == "pairwise" else "item_id", note)
 
 
 def _read(state: State, shared: Shared) -> Reading:
@@ -110,7 +111,7 @@ def _watch_false_negatives(seen: Seen, add: Adder, facts: Facts) -> None:
     _add("negatives", seen, add, np.arange(len(request)), np.flatnonzero(is_own), note)
     add.count("negatives.past", request[is_past])
     note = f"the user responded to it in the {window} before"
-    _show(seen, add, np.flatnonzero(is_past & ~is_own), "item_id", note)
+    show(seen, add, np.flatnonzero(is_past & ~is_own), "item_id", note)
 
 
 def _read_false(state: State, shared: Shared) -> Reading:

@@ -22,6 +22,7 @@ from rankdistill.quality.measure import (
     Seen,
     Shared,
     binned,
+    no_negatives,
     share,
 )
 from rankdistill.quality.measures.known import held_between, item_key
@@ -106,8 +107,8 @@ def _ratio(state: State) -> float | None:
 
 
 def _blind(facts: Facts) -> str | None:
-    if "negatives" not in facts.kinds:
-        return "no negatives are built"
+    if why := no_negatives(facts):
+        return why
     if not facts.has_history:
         return "the log does not say who responded to what, and when"
     if "responses" not in facts.tables:

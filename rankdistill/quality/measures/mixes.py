@@ -127,7 +127,7 @@ def _read_sources(state: State, shared: Shared) -> Reading:
     targets, short = (_of_sources(shared.counts, what) for what in ("target", "short"))
     wanted = sum(targets.values())
     if not num or not wanted:
-        note = "the catalogue of the log's first day is empty" if "early" in state else ""
+        note = "the catalogue was empty: no earlier day was there" if "early" in state else ""
         return Reading(None, num, note=note)
     off = max(abs(held.get(k, 0) / num - n / wanted) for k, n in targets.items())
     filled = {k: 1 - short[k] / n for k, n in targets.items() if n}

@@ -15,10 +15,12 @@ from rankdistill.quality.measure import (
     Seen,
     Shared,
     binned,
+    no_negatives,
     share,
     whole,
 )
 from rankdistill.quality.scale import RANK_LABELS, RANKS, Octaves, rank_bins
+from rankdistill.quality.scored import show_requests
 from rankdistill.quality.state import Adder, State
 from rankdistill.samples.facts import SOURCE_CODE
 
@@ -36,6 +38,12 @@ def _watch_coverage(seen: Seen, add: Adder, facts: Facts) -> None:
     lists, drawn = seen.lists, seen.drawn
     num = np.bincount(drawn.request, minlength=lists.num_requests)
     request = np.flatnonzero(lists.lengths >= 2)
+    show_requests(
+        add,
+        lists,
+        request[num[request] == 0],
+        lambda r: f"{lists.lengths[r]:,} candidates, no pair",
+    )
     add.bins("pairs", request, NUMBERS.bins(num[request]), NUMBERS.size)
     add.total("rows", np.where(lists.lengths >= 2, num, 0))
     cap = facts.kinds["pairwise"]["max_pairs_per_request"]
@@ -121,9 +129,9 @@ def _read_margin(state: State, shared: Shared) -> Reading:
 
 
 def _without_shown_pairs(facts: Facts) -> str | None:
-    options = facts.kinds.get("negatives")
-    if options is None:
-        return "no negatives are built"
+    if why := no_negatives(facts):
+        return why
+    options = facts.kinds["negatives"]
     if not (options.get("mix") or {}).get("exposed_unclicked"):
         return "no negative is an exposed item that was not clicked; an order needs no such look"
     rules = options["positives"]

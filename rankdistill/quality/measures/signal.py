@@ -96,7 +96,7 @@ def _read(state: State, shared: Shared) -> Reading:
     return Reading(
         score,
         whole(state, "score.requests"),
-        {"place": place, "gain": gain, "chance": chance if score is not None else None},
+        {"place": place, "gain": gain},
         {"gauc": Histogram(list(shown), list(shown.values()), "GAUC")},
         "" if score is not None else "no request has responses and exposed candidates without",
         {"": chance, "gain": math.hypot(chance, chance_of_place)},

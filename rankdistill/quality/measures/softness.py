@@ -17,11 +17,12 @@ from rankdistill.quality.measure import (
     share,
     whole,
 )
-from rankdistill.quality.scored import Scored, scored, without_score
+from rankdistill.quality.scored import Scored, scored, show_requests, without_score
 from rankdistill.quality.state import FIXED_POINT, Adder, State, fixed
 
 FLAT, PEAKED = 0.99, 0.01
 BINS = 20  # of the entropy, 0 to 1
+SHOWN = {"flat": "labels all but uniform", "peaked": "labels all but one candidate's"}
 LEAST = 2.0**-40  # nearest to 0 and 1 that a probability counts as
 
 
@@ -29,12 +30,17 @@ def _watch(seen: Seen, add: Adder, facts: Facts) -> None:
     found = scored(seen)
     requests = np.flatnonzero(found.lengths > 1)
     entropy = entropies(found, facts.measures["temperature"], facts.score_kind)[requests]
-    add.count("flat", requests[entropy > FLAT])
-    add.count("peaked", requests[entropy < PEAKED])
+    _mark(seen, add, "flat", requests[entropy > FLAT])
+    _mark(seen, add, "peaked", requests[entropy < PEAKED])
     add.bins("entropy", requests, np.minimum((entropy * BINS).astype(np.int64), BINS - 1), BINS)
     total = np.zeros(len(found.lengths), dtype=np.int64)
     total[requests] = fixed(entropy)
     add.total("sum", total)
+
+
+def _mark(seen: Seen, add: Adder, name: str, requests: np.ndarray) -> None:
+    add.count(name, requests)
+    show_requests(add, seen.lists, requests, lambda _: SHOWN[name])
 
 
 def entropies(found: Scored, temperature: float, score_kind: str | None) -> np.ndarray:

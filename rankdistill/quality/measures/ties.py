@@ -22,7 +22,7 @@ from rankdistill.quality.state import Adder, State
 
 # Shares of a request's pairs that are tied; the first bin is none, the last one all.
 EDGES = (0.01, 0.05, 0.25, 1.0)
-LABELS = ("none", "below 1 %", "1-5 %", "5-25 %", "25 % and more", "all")
+LABELS = ("none", "below 1%", "1-5%", "5-25%", "25% and more", "all")
 
 
 def _watch(seen: Seen, add: Adder, facts: Facts) -> None:

@@ -11,19 +11,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from rankdistill.quality import words
+from rankdistill.quality.report.changes import (
+    SIDES,
+    changed_columns,
+    notes,
+    of_one_side,
+    path,
+    sentence,
+    sides,
+    verdict,
+)
 from rankdistill.quality.report.html import template
 from rankdistill.quality.report.markdown import escaped, table
 from rankdistill.quality.text_table import text_table
 
 MAX_ROWS, MAX_LINES = 100, 12  # of a section; diff.json has all
-BADGES = {"ok": "good", "warn": "warns", "fail": "fails", "not applicable": "does not apply"}
 Row = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Section:
     """title, intro: sentences. num_left: columns, from the left, that hold words; the others
-    hold numbers. left_out: rows that are not here."""
+    hold numbers. left_out: rows that are not here; in_json: but in diff.json."""
 
     title: str
     intro: str
@@ -31,51 +40,33 @@ class Section:
     rows: Sequence[Row]
     num_left: int = 1
     left_out: int = 0
+    in_json: bool = True
 
-
-def verdict(found: Mapping[str, Any]) -> str:
-    """How bad the worst change is: of measures that got worse, and of drift."""
-    told = [row["verdict_b"] for row in found["measures"] if row["worse"]]
-    told += [row["verdict"] for row in found["drift"]]
-    return next((v for v in ("fail", "warn") if v in told), "ok")
-
-
-def sentence(found: Mapping[str, Any]) -> str:
-    """What came out, in one sentence."""
-    if found["equal"]:
-        return "The same: schema, config, counts and rows are equal."
-    worse = [words.plain(row["name"]) for row in found["measures"] if row["worse"]]
-    drifted = [words.plain(r["distribution"]) for r in found["drift"] if r["verdict"] != "ok"]
-    told = [
-        _named(worse, "measure got worse", "measures got worse"),
-        _named(drifted, "distribution drifted", "distributions drifted"),
-        _named([words.plain(t) for t in found["only"]], "table differs", "tables differ"),
-        _named([words.plain(r["key"]) for r in found["config"]], "setting changed"),
-        _named([_path(row) for row in found["schema"]], "column changed"),
-    ]
-    return f"{'; '.join(filter(None, told)) or 'Days, or counts of them, differ'}."
-
-
-def _named(names: Sequence[str], one: str, many: str | None = None) -> str:
-    """ "2 tables differ (pairwise, lists)"; "" of none."""
-    if not names:
-        return ""
-    noun, _, verb = one.partition(" ")
-    phrase = one if len(names) == 1 else many or f"{noun}s {verb}"
-    shown = [*names[:3], *([f"{len(names) - 3} more"] if len(names) > 3 else [])]
-    return f"{len(names)} {phrase} ({', '.join(shown)})"
+    def more(self, num_shown: int) -> str:
+        """What is said of rows that are not shown; "" where all are."""
+        num = len(self.rows) - num_shown + self.left_out
+        return (
+            f"{num:,} more {'are in diff.json' if self.in_json else 'are not listed'}"
+            if num
+            else ""
+        )
 
 
 def sections(found: Mapping[str, Any]) -> list[Section]:
     """Those that have something to say, what got worse first."""
-    schema = [(_path(r), _cell(r["a"]), _cell(r["b"])) for r in found["schema"]]
+    schema = [(path(r), _cell(r["a"]), _cell(r["b"])) for r in changed_columns(found)]
+    alone = [row for side in SIDES for row in of_one_side(found, side)]
+    rows = [row for row in found["rows"] if row not in alone]
     config = [(_cell(r["key"]), _cell(r["a"]), _cell(r["b"])) for r in found["config"]]
     made = [
         _measures(found),
         _drift(found),
+        _counted(
+            "Tables", "Tables that one side lacks altogether, and their rows.", "table", alone
+        ),
         _section(
             "Schema",
-            "Tables and columns that one side lacks or types otherwise.",
+            "Columns that one side lacks or types otherwise.",
             ("column", "A", "B"),
             schema,
             3,
@@ -87,25 +78,11 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
             config,
             3,
         ),
-        _counted("Rows", "Rows of each table.", "table", found["rows"]),
+        _counted("Rows", "Rows of each table, all days.", "table", rows),
         _counted("Funnel", "Candidates by the stage they came to.", "stage", found["funnel"]),
         _counted("Counts", "Counts of the build that differ.", "count", found["counts"]),
     ]
     return [*(section for section in made if section.rows), *_only(found)]
-
-
-def notes(found: Mapping[str, Any]) -> list[str]:
-    """What could not be compared, and why."""
-    told = []
-    lacking = [words.plain(found[s]) for s in ("a", "b") if not found["metrics"][s]]
-    if lacking:
-        told.append(
-            f"No metrics of all days in {' and '.join(lacking)}: config, counts, funnel, drift and "
-            "measures are not compared."
-        )
-    if not {*found["days"]["a"]} & {*found["days"]["b"]}:
-        told.append("The sides have no day in common, so rows are not compared one by one.")
-    return told
 
 
 def _section(
@@ -156,13 +133,14 @@ def _only(found: Mapping[str, Any]) -> Iterator[Section]:
     for name, told in found["only"].items():
         of_table = f"Rows of {words.plain(name, 40)}"
         keys = tuple(words.plain(key, 40) for key in told["key"])
-        for side in ("a", "b"):
+        for side in SIDES:
             examples = told[f"examples_{side}"]
             rows = [tuple(_cell(row[key]) for key in told["key"]) for row in examples]
-            intro = f"{words.number(told[f'only_{side}'])} keys; the first of them:"
+            num, other = told[f"only_{side}"], SIDES[side == "a"].upper()
             if rows:
                 title = f"{of_table} only in {side.upper()}"
-                yield _section(title, intro, keys, rows, len(keys))
+                intro = f"{_num(num, 'row')} that {other} lacks, by key."
+                yield Section(title, intro, keys, rows, len(keys), num - len(rows), in_json=False)
         if not told["only_a"] and not told["only_b"]:
             yield _section(of_table, "The keys are the same, other columns differ.", keys, [])
 
@@ -185,12 +163,12 @@ def _change(a: float | None, b: float | None) -> str:
     return f"{b - a:+,}" if not a else f"{100 * (b - a) / a:+.1f}%"
 
 
-def _path(row: Mapping[str, Any]) -> str:
-    return words.plain(".".join(filter(None, (row["table"], row["column"]))))
+def _num(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _verdict(name: str) -> str:
-    return BADGES.get(name, words.plain(name, 20))
+    return words.MARKS.get(name, words.plain(name, 20))
 
 
 def _short(value: float) -> float:
@@ -201,16 +179,6 @@ def _cell(value: Any) -> str:
     if value is None:
         return "-"
     return words.plain(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-
-
-def sides(found: Mapping[str, Any]) -> list[str]:
-    """ "A: feed@1, 2026-11-01", "B: feed, 2026-11-01"."""
-    told = [(s, words.plain(found[s]), _span(found["days"][s])) for s in ("a", "b")]
-    return [f"{side.upper()}: {name}, {days}" for side, name, days in told]
-
-
-def _span(days: Sequence[str]) -> str:
-    return words.span(days) if days else "no day"
 
 
 def page(found: Mapping[str, Any]) -> str:
@@ -238,8 +206,8 @@ def markdown(found: Mapping[str, Any]) -> str:
         cells = [[escaped(cell) for cell in row] for row in (section.header, *section.rows)]
         lines += ["", f"## {escaped(section.title)}", "", escaped(section.intro, 500), ""]
         lines += table(cells[0], cells[1:]) if section.rows else []
-        if section.left_out:
-            lines += ["", f"{section.left_out} more are in diff.json."]
+        if more := section.more(len(section.rows)):
+            lines += ["", f"{more}."]
     return "\n".join([*lines, ""])
 
 
@@ -248,7 +216,7 @@ def text(found: Mapping[str, Any]) -> str:
     lines = [*sides(found), sentence(found), *notes(found)]
     for section in sections(found):
         rows = [dict(zip(section.header, row, strict=True)) for row in section.rows[:MAX_LINES]]
-        left_out = len(section.rows) - len(rows) + section.left_out
+        more = section.more(len(rows))
         lines += ["", f"{section.title}. {section.intro}", *([text_table(rows)] if rows else [])]
-        lines += [f"... and {left_out} more"] if left_out else []
+        lines += [f"... {more}"] if more else []
     return "\n".join(lines)

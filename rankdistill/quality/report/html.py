@@ -8,6 +8,8 @@ from importlib.resources import files
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from rankdistill.quality.report import MARK
+
 
 def template(name: str) -> Template:
     """A file of this folder; it has the page's `style`."""
@@ -25,5 +27,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         loader=FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
     )
+    own.globals["mark"] = Markup(MARK)  # noqa: S704
     own.globals["style"] = Markup((folder / "page.css").read_text(encoding="utf-8"))  # noqa: S704
     return own

@@ -11,6 +11,7 @@ from rankdistill.quality.cookbook import to_do
 from rankdistill.quality.report.sections import funnel
 
 MAX_CELL = 160
+MAX_EXAMPLES = 5
 # What Markdown or GitHub make something of, a link or a mention among it; where a backslash is
 # not heard it is an entity.
 MARKUP = re.compile(r"://|\bwww\.|[\\`*_{}\[\]()#+!|~$^=&<>@]|^\s*-|^\s*\d+[.)]", re.IGNORECASE)
@@ -30,15 +31,18 @@ def _as_text(found: re.Match[str]) -> str:
     return ENTITIES.get(mark) or f"{mark[:-1]}\\{mark[-1]}"
 
 
-def markdown(document: Mapping[str, Any], title: str) -> str:
-    """The verdict, what to look at first, all measures, and what came of the rows."""
+def markdown(document: Mapping[str, Any], title: str, *, examples: bool = True) -> str:
+    """The verdict, what to look at first, all measures, and what came of the rows.
+
+    examples: whether failing rows are shown, with their ids.
+    """
     days = escaped(words.span(document["days"]))
     sentence = escaped(words.sentence(document), 1000)
     lines = [f"# Sample quality of {escaped(title)}, {days}", "", f"**{sentence}**", ""]
     if bad := words.bad(document):
         lines += ["## What to look at first", ""]
         for measure in bad:
-            lines += [*_alarm(measure), ""]
+            lines += [*_alarm(measure, examples), ""]
     lines += ["## Measures", "", *measures_table(document), ""]
     return "\n".join([*lines, "## From log to samples", "", *funnel_table(document), ""])
 
@@ -58,13 +62,24 @@ def funnel_table(document: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
-def _alarm(measure: Mapping[str, Any]) -> Iterator[str]:
+def _alarm(measure: Mapping[str, Any], examples: bool) -> Iterator[str]:
     yield f"### {escaped(measure['id'])} {escaped(measure['name'])} {MARKS[measure['verdict']]}"
     yield ""
     for reason in words.reasons(measure):
         yield f"- {escaped(reason, 400)}"
+    if examples and measure["examples"]:
+        yield from ("", *_examples(measure["examples"]))
     if text := to_do(measure["id"]):
         yield from ("", "<details><summary>What to do</summary>", "", text, "", "</details>")
+
+
+def _examples(examples: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    keys = ("request_id", "item_id", "note")
+    rows = [
+        tuple(escaped("-" if found[key] is None else found[key]) for key in keys)
+        for found in examples[:MAX_EXAMPLES]
+    ]
+    yield from table(("request", "item", "note"), rows)
 
 
 def _measures(document: Mapping[str, Any]) -> Iterator[str]:
@@ -72,7 +87,7 @@ def _measures(document: Mapping[str, Any]) -> Iterator[str]:
         (
             f"{escaped(m['id'])} {escaped(m['name'])}",
             MARKS[m["verdict"]],
-            words.value_of(m, m["value"]),
+            "; ".join(filter(None, [words.value_of(m, m["value"]), words.by_chance(m, "")])),
             escaped(m["what"]),
             words.number(m["n"]),
         )

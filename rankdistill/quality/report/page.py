@@ -20,7 +20,6 @@ from rankdistill.quality.report.sections import Section, funnel, sections
 MAX_SEGMENTS, MAX_DAYS, MAX_EXAMPLES, MAX_PARTS = 20, 31, 20, 40
 MAX_ROWS = 200  # of the build's counts
 YES_NO = {"True": "yes", "False": "no"}
-MARKS = {"ok": "good", "warn": "warns", "fail": "fails", "not applicable": "does not apply"}
 
 
 def page(document: Mapping[str, Any], title: str) -> str:
@@ -33,7 +32,7 @@ def page(document: Mapping[str, Any], title: str) -> str:
         bad=[_alarm(measure) for measure in words.bad(document)],
         sections=[_section(section, document) for section in sections(document["measures"])],
         provenance=_provenance(document),
-        marks=MARKS,
+        marks=words.MARKS,
         words=words,
     )
 
@@ -102,9 +101,10 @@ def _card(measure: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _gated_first(measure: Mapping[str, Any]) -> list[tuple[str, float | None]]:
+    parts, gates = measure["parts"].items(), measure["threshold"]
     if "funnel" in measure["histogram"]:
-        return []  # its table has them
-    return sorted(measure["parts"].items(), key=lambda part: part[0] not in measure["threshold"])
+        return [part for part in parts if part[0] in gates]  # its table has the others
+    return sorted(parts, key=lambda part: part[0] not in gates)
 
 
 def _part(measure: Mapping[str, Any], part: str, value: float | None) -> dict[str, Any]:

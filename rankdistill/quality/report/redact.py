@@ -1,4 +1,4 @@
-"""Ids out of a metrics.json before it is shown to others: a salted hash in their place."""
+"""Ids out of a metrics.json or a diff.json before others see it: a salted hash in their place."""
 
 from __future__ import annotations
 
@@ -24,6 +24,33 @@ def redacted(document: Mapping[str, Any], salt: bytes | None = None) -> dict[str
         for measure in document["measures"]
     ]
     return {**document, "measures": measures}
+
+
+def redacted_diff(found: Mapping[str, Any], salt: bytes | None = None) -> dict[str, Any]:
+    """What `diff` found with the ids of its rows hashed, as `redacted` does; days, sources and
+    places in a list stay."""
+    salt = secrets.token_bytes(16) if salt is None else salt
+    only = {
+        table: {
+            **told,
+            **{
+                side: [_hidden_key(row, salt) for row in told[side]]
+                for side in ("examples_a", "examples_b")
+            },
+        }
+        for table, told in found["only"].items()
+    }
+    return {**found, "only": only}
+
+
+def _hidden_key(row: Mapping[str, Any], salt: bytes) -> dict[str, Any]:
+    # pos_item_id and neg_item_id are ids of items: equal ids stay equal across the columns.
+    return {
+        name: _hash(salt, name.removesuffix("_id").split("_")[-1], value)
+        if name.endswith("_id")
+        else value
+        for name, value in row.items()
+    }
 
 
 def _hidden(example: Mapping[str, Any], salt: bytes) -> dict[str, Any]:

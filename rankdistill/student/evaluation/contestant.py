@@ -16,7 +16,7 @@ import torch
 from rankdistill.errors import TrainingError
 from rankdistill.lists.batch import Lists
 from rankdistill.student.chunk import Chunk, Encoded
-from rankdistill.student.drawing import Drawing
+from rankdistill.student.drawing import Drawing, Outside
 from rankdistill.student.evaluation.options import EvaluateOptions
 from rankdistill.student.fields.encode import Fields
 from rankdistill.student.folder import load_student
@@ -53,7 +53,7 @@ class Contestant:
     def chunk(self, lists: Lists, source: ListsSource, options: EvaluateOptions) -> Chunk:
         """The lists whole, with grades."""
         drawing = Drawing(source, self.fields, {}, 0, grade=options.grade)
-        return drawing.chunk(lists, {}, lists.candidates.column("item_id").slice(0, 0))
+        return drawing.chunk(lists, {}, Outside(lists))
 
     @torch.no_grad()
     def score(self, chunk: Chunk) -> np.ndarray:

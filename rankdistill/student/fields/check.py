@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from rankdistill.contract import table_contract
 from rankdistill.errors import ConfigError, UserError, UserErrors, closest
+from rankdistill.student.fields.histories import NAME as RESPONSES
 from rankdistill.student.fields.options import (
     FieldsOptions,
     HistoryField,
@@ -69,6 +70,8 @@ def _unknown(side: str, field: OneField, types: Types, key: tuple[str | int, ...
         found=", ".join(types),
         help=f'did you mean "{near}"?'
         if near
+        else "build negatives with a history_window, which keeps the responses"
+        if field.column == RESPONSES
         else "map it under log.columns and build again, or give its table under features",
         key=key,
     )

@@ -16,6 +16,8 @@ from rankdistill.features.join import Join
 from rankdistill.features.table import Features, key_of_rows, micros, read_features
 from rankdistill.hashing import U64, mix, xxh64
 from rankdistill.lists.batch import Lists
+from rankdistill.student.fields.histories import NAME as RESPONSES
+from rankdistill.student.fields.histories import Histories
 from rankdistill.student.vocabulary import plain
 
 NEWEST = np.iinfo(np.int64).max  # a time after every row's
@@ -26,16 +28,12 @@ class Tables:
     """Feature tables in memory, each with how it is keyed and what its features are called."""
 
     joins: tuple[Join, ...] = ()
-    held: tuple[Features, ...] = ()
+    held: tuple[Features | Histories, ...] = ()
 
     @classmethod
     def load(cls, joins: Sequence[Join]) -> Tables:
         """Those whose rows lie in the files of `joins`. InputError E0317: two rows for a key."""
-        held = tuple(
-            read_features(j.files, len(j.on), len(j.names), timed=j.timed, place=j.place)
-            for j in joins
-        )
-        return cls(tuple(joins), held)
+        return cls(tuple(joins), tuple(map(_held, joins)))
 
     def of_requests(self, lists: Lists) -> dict[str, pa.Array]:
         """Every feature of users and of the context, [R] each."""
@@ -48,10 +46,17 @@ class Tables:
                 found.update(zip(join.names, taken, strict=True))
         return found
 
-    def of_items(self) -> list[tuple[Join, Features]]:
+    def of_items(self) -> list[tuple[Join, Features | Histories]]:
         return [
             (j, table) for j, table in zip(self.joins, self.held, strict=True) if j.of == "item"
         ]
+
+
+def _held(join: Join) -> Features | Histories:
+    if join.name == RESPONSES:
+        return Histories.load(join.files)
+    num_keys, num_columns = len(join.on), len(join.names)
+    return read_features(join.files, num_keys, num_columns, timed=join.timed, place=join.place)
 
 
 @dataclass(frozen=True)

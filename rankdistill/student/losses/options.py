@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rankdistill.config import Options
 from rankdistill.student.losses.schedule import ConstantSchedule, Schedule
@@ -22,6 +22,11 @@ class LossOptions(Options):
     on: str
     weight: float = Field(1.0, ge=0)
     schedule: Schedule = ConstantSchedule()
+
+    @property
+    def view(self) -> str:
+        """What it looks at, as `view_of` knows it."""
+        return self.on
 
     def parameters(self) -> dict[str, Any]:
         """What the loss function is given beside scores, targets, weights and mask."""
@@ -47,10 +52,25 @@ class GainOptions(LossOptions):
 
 class BceLoss(LossOptions):
     """Binary cross-entropy. on: feedback (exposed candidates, 1 where the user responded), or
-    pointwise (label and weight of the kernel)."""
+    pointwise (label and weight of the kernel). feedback: one column, 1 where it is a response, or
+    above 0 where it never counts as one; None: any response."""
 
     kind: Literal["bce"] = "bce"
     on: Literal["feedback", "pointwise"] = "feedback"
+    feedback: str | None = None
+
+    @model_validator(mode="after")
+    def _of_feedback(self) -> Self:
+        if self.feedback is not None and self.on != "feedback":
+            raise ValueError(f"feedback {self.feedback} is looked at on feedback, not on {self.on}")
+        return self
+
+    @property
+    def view(self) -> str:
+        return self.on if self.feedback is None else f"{self.on}.{self.feedback}"
+
+    def parameters(self) -> dict[str, Any]:
+        return {}
 
 
 class LogitMseLoss(LossOptions):
@@ -183,12 +203,17 @@ class SoftmaxLoss(LossOptions):
 
 
 class SampledSoftmaxLoss(LossOptions):
-    """softmax with scores less beta times the log of how likely an item is drawn."""
+    """softmax with scores less beta times the log of how likely an item is drawn. uniform: items
+    that each request of the batch draws from all, beside the batch's positives."""
 
     kind: Literal["sampled_softmax"] = "sampled_softmax"
     on: Literal["in_batch"] = "in_batch"
+    uniform: int = Field(0, ge=0, le=10_000)
     temperature: Temperature = 1.0
     beta: float = Field(1.0, ge=0)
+
+    def parameters(self) -> dict[str, Any]:
+        return {name: value for name, value in super().parameters().items() if name != "uniform"}
 
 
 class AdaptiveMarginLoss(LossOptions):
@@ -231,6 +256,7 @@ Term = Annotated[
     | ApproxNdcgLoss
     | NeuralNdcgLoss
     | SoftmaxLoss
+    | SampledSoftmaxLoss
     | AdaptiveMarginLoss
     | AdaptiveSoftmaxLoss,
     Field(discriminator="kind"),
