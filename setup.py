@@ -52,6 +52,7 @@ setup(
         "train": ["torch>=2.6", "safetensors>=0.4"],
         "track": ["tensorboard>=2.16", "mlflow-skinny>=3"],
         "ann": ["faiss-cpu>=1.8"],
+        "onnx": ["onnx>=1.17", "onnxscript>=0.3", "onnxruntime>=1.20"],
         "tfrecord": ["google-crc32c>=1.5"],
         "dev": [
             "pyspark>=4.0,<5",
@@ -75,6 +76,10 @@ setup(
             "datasets>=3",
             "torch>=2.6",
             "safetensors>=0.4",
+            # What exported programs are run by.
+            "onnx>=1.17",
+            "onnxscript>=0.3",
+            "onnxruntime>=1.20",
             "wheel",
             "setuptools>=69",
         ],

@@ -245,7 +245,7 @@ def play(ratings: Ratings, teacher: Teacher, seed: int, *, is_null: bool = False
 
 def write(ratings: Ratings, log: pd.DataFrame, folder: Path) -> None:
     """log/: one file a request number, which is a day; held_out.parquet: the third part;
-    known.parquet: what each user rated before."""
+    known.parquet: what each user rated before it."""
     (folder / "log").mkdir(parents=True, exist_ok=True)
     user, item = log["user"].to_numpy(), log["item"].to_numpy()
     facts = ratings.user_features[user]
@@ -266,8 +266,8 @@ def write(ratings: Ratings, log: pd.DataFrame, folder: Path) -> None:
         }
     )
     pq.write_table(table, folder / "log" / "part-0.parquet")
-    for name, part in (("known", 0), ("held_out", 2)):
-        frame = ratings.part(part)
+    for name, parts in (("known", (0, 1)), ("held_out", (2,))):
+        frame = ratings.frame[ratings.frame["part"].isin(parts)]
         pq.write_table(
             pa.table(
                 {

@@ -44,7 +44,8 @@ CODES = {
     "E0312": "No row of the log, or of the item table (catalogue.items), can be used.",
     "E0313": "A value cannot be written in the format of an export without being changed.",
     "E0314": "Two items of the catalogue have the same 64-bit key.",
-    "E0315": "A table of vectors has nulls, NaN, widths that differ, or an id twice.",
+    "E0315": "A table of vectors, or of what is exported, has nulls, NaN, widths that differ, or"
+    " an id twice.",
     "E0316": "There is nobody to mine negatives for: no positive has the vectors of both its user"
     " and its item.",
     "E0317": "A feature table without a time has several rows of one key.",
@@ -57,6 +58,7 @@ CODES = {
     "E0501": "The loss, or a score of the student, is not finite.",
     "E0502": "There is nothing to learn, validate or evaluate on, or only what was learned from.",
     "E0503": "A checkpoint is damaged, or of another config or data.",
+    "E0504": "An export is damaged or foreign, or does not score as its run does.",
     "E0505": "Another process of the same training has ended.",
     "E0601": "The metrics are missing, damaged or of an unknown schema version.",
     "E0602": "A quality gate failed: a build published nothing, or `check` says so; see"

@@ -70,8 +70,14 @@ def train(run: Run, chosen: Settings, asked: Asked) -> None:
             run.result_file = None
 
 
-def plan_of(chosen: Settings, asked: Asked, processes: int = 1) -> Plan:
-    """What is to be trained on what."""
+def plan_of(chosen: Settings, asked: Asked | None = None, processes: int = 1) -> Plan:
+    """What `chosen` asks to be trained, on a build (the newest) or some of its days.
+
+    Raises ResourceError E0404 without torch, ConfigError E0105 where losses need what there is
+    not, PlaceError E0201, E0206.
+    """
+    need_torch()
+    asked = asked or Asked("")
     from rankdistill.student.objectives import Objectives, default_terms
     from rankdistill.student.plan import Plan
 

@@ -15,7 +15,7 @@ from rankdistill.verbs import leave_threads_to_us
 VERBS = (
     *(log.simulate, log.validate, log.plan, log.build, log.preview),
     *(quality.report, quality.check, quality.diff, quality.baseline),
-    *(student.train, student.evaluate),
+    *(student.train, student.evaluate, student.export),
     *(handover.files, handover.export_samples, handover.mine_negatives),
     *(versions.versions, versions.rollback, versions.gc, versions.verify),
     *(aid.doctor, aid.explain, aid.demo),

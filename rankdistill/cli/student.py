@@ -9,6 +9,7 @@ import typer
 from rankdistill.cli.options import Config, Data, Dt, MaybeConfig, Number, Output, Set
 from rankdistill.verbs import Run
 
+INDEXES = ("flat", "ivf", "ivf_pq", "hnsw")
 From = Annotated[
     str | None,
     typer.Option("--from", help="first day to train on, or a time: requests from then on"),
@@ -78,3 +79,30 @@ def evaluate(
         *(against, recall, out, tuple(set_ or ())),
     )
     evaluating.evaluate(run, asked)
+
+
+def _index(kind: str | None) -> str | None:
+    if kind not in (None, *INDEXES):
+        raise typer.BadParameter(f'"{kind}"; known are {", ".join(INDEXES)}')
+    return kind
+
+
+def export(
+    run: Run,
+    of: Annotated[str, typer.Option("--run", help="the folder that train --out wrote")],
+    out: Annotated[str, typer.Option("--out", help="an empty or a new folder to write to")],
+    config: MaybeConfig = None,
+    index: Annotated[
+        str | None,
+        typer.Option("--index", callback=_index, help="faiss index: flat, ivf, ivf_pq or hnsw"),
+    ] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="the user side as ONNX too")] = False,
+    users: Annotated[bool, typer.Option("--users", help="vectors of known users too")] = False,
+    set_: Set = None,
+) -> None:
+    """Hand a student over to serving: item vectors, the user side as a program, an index."""
+    from rankdistill import exporting
+
+    asked = [f"index.kind={index}"] if index else []
+    asked += [text for text, wanted in (("onnx=true", onnx), ("users=known", users)) if wanted]
+    exporting.export(run, of, out, config, [*asked, *(set_ or [])])

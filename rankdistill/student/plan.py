@@ -78,19 +78,19 @@ class Plan:
     def learned(self) -> ListsSource:
         """The lists to train on; of an incremental run those that have a time."""
         between = self.between or (EVER if self.is_incremental else None)
-        return self._source(("train", "all"), self.dts, between)
+        return self.source("train", "all", dts=self.dts, between=between)
 
     def held_out(self) -> ListsSource:
         """The lists to validate on, of all days of the build."""
-        return self._source(("valid",), None, None)
+        return self.source("valid")
 
-    def _source(
+    def source(
         self,
-        splits: Sequence[str],
-        dts: Sequence[str] | None,
-        between: tuple[int, int] | None,
+        *splits: str,
+        dts: Sequence[str] | None = None,
+        between: tuple[int, int] | None = None,
     ) -> ListsSource:
-        """With the columns that fields and feature tables ask for."""
+        """Lists with the columns that fields and feature tables ask for; None: all of them."""
         fields = self.options.fields
         joined = {name for join in self.joins for name in join.names}
         names = [f.column for f in (*fields.user, *fields.item) if f.column not in joined]

@@ -8,11 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 pytest.importorskip("torch")
 
 import torch
 
+from rankdistill import cli
 from rankdistill.errors import ConfigError, TrainingError, UserErrors
 from rankdistill.student.fields.kept import load_fields
 from rankdistill.student.folder import read_run
@@ -139,6 +141,14 @@ def test_hour_after_hour_goes_on_and_the_next_full_run_starts_from_the_full_one(
     with pytest.raises(TrainingError, match=r"E0503.*cannot start from the incremental") as refused:
         train(full, tmp_path / "full")
     assert str(folder / "full") in refused.value.help
+
+
+def test_there_is_no_export_of_item_vectors(place, tmp_path):
+    asked = ["export", "--run", str(place[0] / "hours"), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(cli.app, asked)
+    assert result.exit_code == 6 and "E0503" in result.stderr
+    assert "published/user.user_id.parquet" in result.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_student_is_refused(place, tmp_path):

@@ -34,7 +34,7 @@ class TwoTower(Student):
 
     def users(self, inputs: Inputs) -> torch.Tensor:
         found = self._vectors(self.user_tower, inputs) / self._temperature
-        return torch.cat([found, self.bias.expand(len(found), 1)], 1)
+        return torch.cat([found, self.bias.expand(found.shape[0], 1)], 1)
 
     def items(self, inputs: Inputs) -> torch.Tensor:
         found = self._vectors(self.item_tower, inputs)

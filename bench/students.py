@@ -1,0 +1,233 @@
+"""`python -m bench.students`: training beside peers, as ratios of one run.
+
+loader: rows of candidates a second on one core, decoded, sampled, encoded and cut.
+bpr: the factorization machine on ids alone beside `implicit`'s BPR on the same pairs (skipped
+without it): pairs a second. vocabulary: the step with ten times as many ids. towers: two towers
+beside a plain torch loop with sparse embeddings and SparseAdam. Shapes: P pairs a batch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import nn
+
+from rankdistill.settings import read_settings
+from rankdistill.student.chunk import Chunk, Drawn, Encoded
+from rankdistill.student.embedding import EmbeddingTable
+from rankdistill.student.fields.encode import Shape
+from rankdistill.student.fields.fit import fit_fields
+from rankdistill.student.loader import Loader
+from rankdistill.student.losses.options import BprLoss
+from rankdistill.student.losses.schedule import Moment
+from rankdistill.student.models.fm import FactorizationMachine
+from rankdistill.student.models.options import FmOptions, TwoTowerOptions
+from rankdistill.student.models.student import Student
+from rankdistill.student.models.two_tower import TwoTower
+from rankdistill.student.objectives import Objectives
+from rankdistill.student.scoring import Scorer
+from rankdistill.training import plan_of
+
+DIM, LR = 32, 0.1
+BPR = Objectives({"main": [BprLoss()]})
+
+
+def popular(rng: np.random.Generator, num: int, size: int) -> np.ndarray:
+    """Items with a long tail."""
+    return (num * rng.random(size) ** 3).astype(np.int64)
+
+
+def batch(user: np.ndarray, item: np.ndarray) -> Chunk:
+    """P pairs, each a request of its own: codes of user [P, F] and of positive and negative
+    [2 P, F], one after the other."""
+    num = len(user)
+    slots = {"pos": np.arange(0, 2 * num, 2), "neg": np.arange(1, 2 * num, 2)}
+    values = {"weight": np.ones(num), "margin": np.zeros(num)}
+    drawn = {"pairwise": Drawn(np.arange(num + 1), slots, values)}
+    offsets = 2 * np.arange(num + 1)
+    return Chunk(pa.array(np.arange(num)), offsets, Encoded(user), Encoded(item), {}, drawn)
+
+
+def scorer_of(student: Student, num_rows: int) -> Scorer:
+    weight = (torch.rand(num_rows, student.width) - 0.5) * 0.02
+    return Scorer(student, EmbeddingTable(weight, torch.full((num_rows,), 1e-10)))
+
+
+def step(scorer: Scorer, chunk: Chunk, adam: torch.optim.Optimizer | None = None) -> None:
+    """What the trainer does."""
+    losses = [loss for *_, loss in BPR.losses(scorer.score(chunk), chunk, Moment(0, 0.0))]
+    torch.stack(losses).sum().backward()
+    if adam is not None:
+        adam.step()
+        adam.zero_grad(set_to_none=True)
+    scorer.table.update(scorer.table.gradients(), LR)
+
+
+def seconds(work: Callable[[], object], times: int = 3) -> float:
+    """The fastest of some runs."""
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def pairs_of(num_users: int, num_items: int, num: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    return rng.integers(0, num_users, num), popular(rng, num_items, num)
+
+
+def bpr(num_users: int, num_items: int, num: int, size: int) -> None:
+    user, item = pairs_of(num_users, num_items, num)
+    rng = np.random.default_rng(2)
+    student = FactorizationMachine(FmOptions(dim=DIM), Shape(1), Shape(1))
+    scorer = scorer_of(student, num_users + num_items)
+
+    def ours() -> None:
+        for first in range(0, num, size):
+            some = slice(first, first + size)
+            both = np.stack([item[some], rng.integers(0, num_items, len(item[some]))], 1)
+            step(scorer, batch(user[some, None], num_users + both.reshape(-1, 1)))
+
+    own = num / seconds(ours)
+    print(
+        f"bpr  {num:,} pairs, {num_users:,} users, {num_items:,} items, dim {DIM}, batch {size:,}"
+    )
+    print(f"     ours {own / 1e6:.2f} M pairs/s on {torch.get_num_threads()} threads")
+    try:
+        from implicit.bpr import BayesianPersonalizedRanking
+        from scipy.sparse import csr_matrix
+    except ImportError as fault:
+        print(f"     implicit: skipped ({fault})")
+        return
+    matrix = csr_matrix((np.ones(num, np.float32), (user, item)), (num_users, num_items))
+    peer = BayesianPersonalizedRanking(
+        factors=DIM,
+        iterations=1,
+        num_threads=torch.get_num_threads(),
+        verify_negative_samples=False,
+    )
+    peer.fit(matrix, show_progress=False)
+    other = matrix.nnz / seconds(lambda: peer.fit(matrix, show_progress=False))
+    print(f"     implicit {other / 1e6:.2f} M pairs/s; ratio {own / other:.2f} (goal 0.5)")
+
+
+def vocabulary(size: int) -> None:
+    rng = np.random.default_rng(3)
+    found = []
+    for num in (1_000_000, 10_000_000):
+        scorer = scorer_of(FactorizationMachine(FmOptions(dim=DIM), Shape(1), Shape(1)), 2 * num)
+        # The same items again and again, of a larger table: what grows is the table alone.
+        user, item = rng.integers(0, num, (size, 1)), num + rng.integers(0, num, (2 * size, 1))
+        chunk = batch(user, item)
+        step(scorer, chunk)
+        found.append(seconds(lambda s=scorer, c=chunk: step(s, c), 10))
+    one, ten = found
+    print(
+        f"vocabulary  step of {size:,} pairs: 1 M {one * 1e3:.2f} ms, 10 M {ten * 1e3:.2f} ms; ",
+        end="",
+    )
+    print(f"ratio {ten / one:.2f} (goal 1.15)")
+
+
+class Plain(nn.Module):
+    """Two towers as they are written first: sparse embeddings, a vector for every pair."""
+
+    def __init__(self, num: int, fields: int, dim: int, towers: list[int]) -> None:
+        super().__init__()
+        self.table = nn.Embedding(num, dim, sparse=True)
+        layers = []
+        for _ in range(2):
+            widths = [fields * dim, *towers]
+            parts: list[nn.Module] = []
+            for wide, narrow in zip(widths, towers, strict=False):
+                parts += [nn.Linear(wide, narrow), nn.ReLU()]
+            layers.append(nn.Sequential(*parts[:-1]))
+        self.user, self.item = layers
+
+    def forward(self, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
+        return (
+            self.user(self.table(user).flatten(1)) * self.item(self.table(item).flatten(1))
+        ).sum(1)
+
+
+def towers(num: int, size: int, fields: int = 4, dim: int = 16) -> None:
+    rng = np.random.default_rng(4)
+    widths = [64, 32]
+    user = rng.integers(0, num, (size, fields))
+    item = rng.integers(0, num, (2 * size, fields))
+    options = TwoTowerOptions(dim=dim, towers=widths)
+    student = TwoTower(options, Shape(fields), Shape(fields))
+    scorer = scorer_of(student, num)
+    adam = torch.optim.Adam(student.parameters())
+    chunk = batch(user, item)
+
+    plain = Plain(num, fields, dim, widths)
+    sparse = torch.optim.SparseAdam(list(plain.table.parameters()))
+    dense = torch.optim.Adam([*plain.user.parameters(), *plain.item.parameters()])
+    of_user, positive, negative = (torch.from_numpy(a) for a in (user, item[::2], item[1::2]))
+
+    def theirs() -> None:
+        gap = plain(of_user, negative) - plain(of_user, positive)
+        nn.functional.softplus(gap).mean().backward()
+        for optimizer in (sparse, dense):
+            optimizer.step()
+            optimizer.zero_grad()
+
+    step(scorer, chunk, adam)
+    theirs()
+    own = seconds(lambda: step(scorer, chunk, adam), 5)
+    other = seconds(theirs, 5)
+    print(
+        f"towers  {2 * fields} fields, {num:,} values, dim {dim}, {widths}, {size:,} pairs: ",
+        end="",
+    )
+    print(f"ours {own * 1e3:.1f} ms, plain {other * 1e3:.1f} ms; ratio {other / own:.1f} (goal 5)")
+
+
+def loader(config: Path) -> None:
+    """The lists of a data set that is built, as `train` reads them."""
+    plan = plan_of(read_settings(config))
+    source = plan.source("train", "all")
+    fields = fit_fields(plan.options.fields, (source.read([p]) for p in source.pieces))
+    rows = int(
+        sum(len(lists.teacher_rank) for lists in map(source.read, ([p] for p in source.pieces)))
+    )
+    columns = len(source.columns)
+
+    def epoch() -> Iterator[Chunk]:
+        yield from Loader(source, plan.drawing(source, fields), plan.options.batch, 1).epoch()
+
+    taken = seconds(lambda: sum(1 for _ in epoch()))
+    print(f"loader  {rows:,} rows of {columns} columns: {rows / taken / 1e6:.2f} M rows/s (goal 3)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=["bpr", "vocabulary", "towers"])
+    parser.add_argument("--config", type=Path, help="of a data set that is built, for loader")
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    for name in given.names:
+        if name == "bpr":
+            bpr(1_000_000, 1_000_000, 2_000_000, 16_384)
+        elif name == "vocabulary":
+            vocabulary(8_192)
+        elif name == "towers":
+            towers(1_000_000, 8_192)
+        elif name == "loader" and given.config:
+            loader(given.config)
+        else:
+            parser.error(f"{name}: known are bpr, vocabulary, towers, and loader with --config")
+
+
+if __name__ == "__main__":
+    main()
