@@ -50,6 +50,7 @@ setup(
     extras_require={
         "spark": ["pyspark>=4.0,<5", "pandas>=2.2,<3"],
         "train": ["torch>=2.6", "safetensors>=0.4"],
+        "track": ["tensorboard>=2.16", "mlflow-skinny>=3"],
         "ann": ["faiss-cpu>=1.8"],
         "onnx": ["onnx>=1.17", "onnxscript>=0.3", "onnxruntime>=1.20"],
         "tfrecord": ["google-crc32c>=1.5"],

@@ -66,7 +66,7 @@ def step(scorer: Scorer, chunk: Chunk, adam: torch.optim.Optimizer | None = None
     if adam is not None:
         adam.step()
         adam.zero_grad(set_to_none=True)
-    scorer.table.step(LR)
+    scorer.table.update(scorer.table.gradients(), LR)
 
 
 def seconds(work: Callable[[], object], times: int = 3) -> float:

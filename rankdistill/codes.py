@@ -59,6 +59,7 @@ CODES = {
     "E0502": "There is nothing to learn, validate or evaluate on, or only what was learned from.",
     "E0503": "A checkpoint is damaged, or of another config or data.",
     "E0504": "An export is damaged or foreign, or does not score as its run does.",
+    "E0505": "Another process of the same training has ended.",
     "E0601": "The metrics are missing, damaged or of an unknown schema version.",
     "E0602": "A quality gate failed: a build published nothing, or `check` says so; see"
     " quality.fail_on.",

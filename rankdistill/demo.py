@@ -64,10 +64,8 @@ def _students(run: Run, folder: Path, config: Path) -> None:
     for name, overrides in students.items():
         run.say(f"4. train    -> {folder / name}")
         chosen = actions.settings(str(config), overrides, None, None, None)
-        _quietly(
-            run,
-            partial(training.train, chosen=chosen, out=str(folder / name), number=None, dts=None),
-        )
+        asked_for = training.Asked(str(folder / name))
+        _quietly(run, partial(training.train, chosen=chosen, asked=asked_for))
     run.say(f"5. evaluate -> {folder / 'evaluation'}")
     places = [str(folder / name) for name in (*students, "evaluation")]
     asked = evaluating.Asked(

@@ -130,7 +130,7 @@ def _plan(
         split: lists_source(found, build, dts=days, splits=[split], columns=columns)
         for split in ([asked.split] if asked.split is not None else SPLITS)
     }
-    split, held = _first_with_requests({name: frozen.span(s) for name, s in sources.items()}, found)
+    split, held = _first_with_requests({name: s.span() for name, s in sources.items()}, found)
     notes = [frozen.refuse_learned(held, split, each) for each in known]
     if split == "valid":
         notes.append("valid chose the checkpoint, which flatters the student a little; see --split")

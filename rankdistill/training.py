@@ -7,10 +7,13 @@ may be missing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rankdistill.errors import ConfigError, ResourceError, unknown
+from rankdistill.log.days import moment
 from rankdistill.quality.text_table import text_table
 from rankdistill.samples.facts import LogFacts
 from rankdistill.samples.listwise import ListwiseOptions
@@ -22,6 +25,11 @@ from rankdistill.store.dataset import DataSet
 from rankdistill.training_features import joined_tables
 from rankdistill.verbs import Run
 
+if TYPE_CHECKING:  # torch is heavy and may be missing
+    from rankdistill.student.plan import Plan
+    from rankdistill.student.train import Progress
+
+_EVER = 2**62  # microseconds
 DRAWN_AFRESH = {
     "pointwise": PointwiseOptions(),
     "pairwise": PairwiseOptions(),
@@ -29,11 +37,123 @@ DRAWN_AFRESH = {
 }
 
 
-def train(run: Run, chosen: Settings, out: str, number: int | None, dts: list[str] | None) -> None:
-    plan = plan_of(chosen, number, dts)
-    from rankdistill.student import run as runs
+@dataclass(frozen=True)
+class Asked:
+    """What the command line names. first, last: as --from and --to give them, days or times."""
 
-    done = runs.train(plan, Path(out), run.notify, run.say)
+    out: str
+    build: int | None = None
+    dts: tuple[str, ...] = ()
+    first: str | None = None
+    last: str | None = None
+
+    @property
+    def ends(self) -> tuple[str | None, str | None]:
+        return self.first, self.last
+
+
+def train(run: Run, chosen: Settings, asked: Asked) -> None:
+    need_torch()
+    from rankdistill.student import run as runs
+    from rankdistill.student.parallel import group_of_processes
+
+    run.if_stopped = (
+        "the same command goes on from the last checkpoint "
+        "(train.checkpoint_every; each epoch's end)"
+    )
+    with group_of_processes() as group:
+        plan = plan_of(chosen, asked, group.size)
+        done = runs.train(plan, Path(asked.out), run.notify, run.say, group)
+        if group.is_first:
+            _show(run, done, asked.out)
+        else:
+            run.result_file = None
+
+
+def plan_of(chosen: Settings, asked: Asked | None = None, processes: int = 1) -> Plan:
+    """What `chosen` asks to be trained, on a build (the newest) or some of its days.
+
+    Raises ResourceError E0404 without torch, ConfigError E0105 where losses need what there is
+    not, PlaceError E0201, E0206.
+    """
+    need_torch()
+    asked = asked or Asked("")
+    from rankdistill.student.objectives import Objectives, default_terms
+    from rankdistill.student.plan import Plan
+
+    data_set = DataSet.open(chosen.output)
+    build = data_set.build(asked.build) if asked.build is not None else data_set.newest()
+    facts = next(iter(build.days.values())).counts["log"]
+    terms: Any = chosen.train.objectives or default_terms(has_response=bool(facts["response"]))
+    objectives = Objectives(terms)
+    kinds = resolved_kinds(chosen, build)
+    _refuse_views(objectives, kinds, facts["score_kind"])
+    _refuse_feedback(objectives, facts["feedback"])
+    joins, stage = joined_tables(chosen, data_set, build)
+    return Plan(
+        data_set,
+        build,
+        chosen.train,
+        objectives.for_kinds(kinds),
+        kinds,
+        chosen.seed,
+        days_of(asked, build),
+        joins,
+        stage,
+        times_of(asked),
+        processes,
+    )
+
+
+def days_of(asked: Asked, build: Build) -> list[str] | None:
+    """The days of the build that are asked for; None: all. ConfigError E0105 where none is."""
+    first, last = (None if _is_time(each) else each for each in (asked.first, asked.last))
+    if not asked.dts and first is None and last is None:
+        return None
+    named = asked.dts or sorted(build.days)
+    days = [dt for dt in named if (first or dt) <= dt <= (last or dt)]
+    if not days:
+        raise ConfigError(
+            "E0105",
+            "no day of the build is one of those asked for",
+            found=f"the build has {', '.join(sorted(build.days))}",
+            help="give --dt, --from and --to days that it has",
+        )
+    return days
+
+
+def times_of(asked: Asked) -> tuple[int, int] | None:
+    """The times that are asked for, [first, last) in microseconds; None: all. ConfigError E0105
+    where there is none between them."""
+    ends = [None if each is None or not _is_time(each) else _micros(each) for each in asked.ends]
+    if ends == [None, None]:
+        return None
+    first, last = ends[0] if ends[0] is not None else -_EVER, ends[1] or _EVER
+    if first >= last:
+        raise ConfigError(
+            "E0105",
+            "no time lies between --from and --to",
+            found=f"--from {asked.first} --to {asked.last}",
+            help="give the earlier time first",
+        )
+    return first, last
+
+
+def _is_time(text: str | None) -> bool:
+    """Whether it is more than a day, 2026-11-01."""
+    return text is not None and len(text) > len("2026-11-01")
+
+
+def _micros(text: str) -> int:
+    try:
+        return (moment(text) - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
+    except ValueError as fault:
+        raise ConfigError(
+            "E0102", f"--from and --to take days and times: {fault}", help="2026-11-01T05:00:00Z"
+        ) from fault
+
+
+def _show(run: Run, done: Progress, out: str) -> None:
     run.facts["training"] = {"out": out, "epochs": done.history, "best": done.best}
     rows = [
         {
@@ -46,31 +166,6 @@ def train(run: Run, chosen: Settings, out: str, number: int | None, dts: list[st
         for number, epoch in enumerate(done.history)
     ]
     run.show(f"student in {out}\n\n{text_table(rows)}", run.facts["training"])
-
-
-def plan_of(chosen: Settings, number: int | None = None, dts: list[str] | None = None) -> Any:
-    """What `chosen` asks to be trained, on a build (the newest) or some of its days.
-
-    Raises ResourceError E0404 without torch, ConfigError E0105 where losses need what there is
-    not, PlaceError E0201, E0206.
-    """
-    need_torch()
-    from rankdistill.student.objectives import Objectives, default_terms
-    from rankdistill.student.run import Plan
-
-    data_set = DataSet.open(chosen.output)
-    build = data_set.build(number) if number is not None else data_set.newest()
-    facts = next(iter(build.days.values())).counts["log"]
-    terms: Any = chosen.train.objectives or default_terms(has_response=bool(facts["response"]))
-    objectives = Objectives(terms)
-    kinds = resolved_kinds(chosen, build)
-    _refuse_views(objectives, kinds, facts["score_kind"])
-    _refuse_feedback(objectives, facts["feedback"])
-    objectives = objectives.for_kinds(kinds)
-    joins, stage = joined_tables(chosen, data_set, build)
-    return Plan(
-        data_set, build, chosen.train, objectives, kinds, chosen.seed, dts or None, joins, stage
-    )
 
 
 def _refuse_views(objectives: Any, kinds: Mapping[str, Any], score_kind: str | None) -> None:

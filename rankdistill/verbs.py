@@ -78,8 +78,11 @@ class Stopped(BaseException):
 class Run:
     """One run of a verb: what it says while it runs and what it leaves behind.
 
-    data_set: the folder that gets run_result.json once it is known to be ours.
+    data_set: the folder that gets run_result.json once it is known to be ours; if_stopped: what
+    is said where a signal ends it.
     """
+
+    if_stopped = "a build is published whole or not at all; gc tidies up"
 
     def __init__(self, verb: str, *, as_json: bool = False, result_file: str | None = None) -> None:
         self.verb, self.as_json, self.result_file = verb, as_json, result_file
@@ -194,7 +197,7 @@ def carry_out(run: Run, verb: Callable[[Run], int | None]) -> int:
         code = 0
     except (Exception, Stopped) as fault:
         if came:
-            run.say(f"stopped by {came[0]}: a build is published whole or not at all; gc tidies up")
+            run.say(f"stopped by {came[0]}: {run.if_stopped}")
             code = came[0].code
         else:
             code, errors = _told(run, fault)

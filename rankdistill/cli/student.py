@@ -10,6 +10,13 @@ from rankdistill.cli.options import Config, Data, Dt, MaybeConfig, Number, Outpu
 from rankdistill.verbs import Run
 
 INDEXES = ("flat", "ivf", "ivf_pq", "hnsw")
+From = Annotated[
+    str | None,
+    typer.Option("--from", help="first day to train on, or a time: requests from then on"),
+]
+To = Annotated[
+    str | None, typer.Option("--to", help="last day to train on, or a time: requests before it")
+]
 
 
 def train(
@@ -19,13 +26,16 @@ def train(
     output: Output = None,
     build: Number = None,
     dt: Dt = None,
+    first: From = None,
+    last: To = None,
     set_: Set = None,
 ) -> None:
     """Train a student on the ranked lists of a build; goes on where a run was stopped."""
     from rankdistill import actions, training
 
     chosen = actions.settings(config, set_, None, output, None)
-    training.train(run, chosen, out, build, dt)
+    asked = training.Asked(out, build, tuple(dt or ()), first, last)
+    training.train(run, chosen, asked)
 
 
 def _later_split(split: str | None) -> str | None:

@@ -21,7 +21,7 @@ from rankdistill.samples.positives import PositiveOptions, positive_mask
 from rankdistill.samples.rows import Pairs, Points
 from rankdistill.student.chunk import Chunk, Drawn
 from rankdistill.student.fields.encode import Fields
-from rankdistill.student.order import request_order
+from rankdistill.student.order import request_order, time_order
 from rankdistill.student.reading import ListsSource, Piece
 from rankdistill.student.shares import Shares
 from rankdistill.student.stored import StoredSamples
@@ -50,11 +50,12 @@ class Drawing:
     looked_at: frozenset[str] | None = None
     grade: GradeOptions | None = None
     shares: Shares | None = None
+    in_time: bool = False
 
     def __call__(self, pieces: Sequence[Piece], epoch: int | None) -> Chunk:
         lists = self.source.read(pieces)
         if epoch is not None:
-            lists = lists.take(request_order(lists.request_key, self.seed, epoch))
+            lists = lists.take(self._order(lists, epoch))
         drawn: dict[str, Any] = {
             kind: SAMPLERS[kind].draw(lists, options, self.seed, epoch=epoch or 0)
             for kind, options in self.fresh.items()
@@ -74,6 +75,11 @@ class Drawing:
             slots = {"item": outside.add(request, items)}
             rows[UNIFORM] = Drawn.of(request, lists.num_requests, slots, {})
         return self.chunk(lists, rows, outside)
+
+    def _order(self, lists: Lists, epoch: int) -> np.ndarray:
+        if self.in_time:
+            return time_order(micros(lists.requests.column("request_time")), lists.request_key)
+        return request_order(lists.request_key, self.seed, epoch)
 
     def chunk(self, lists: Lists, rows: dict[str, Drawn], outside: Outside) -> Chunk:
         """rows: of each sample kind, whose slots are candidates and outside items."""

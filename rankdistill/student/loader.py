@@ -1,8 +1,8 @@
 """Batches of a build, in an order that seed, epoch and build decide alone.
 
-Row groups are put into hashed order and read in pools; the requests of a pool are put into
-hashed order, sampled by the kernels, encoded, and cut into batches. Threads decode pools
-ahead; what they hand over is taken in order, so their number changes nothing.
+Row groups are put into hashed order (or that of time) and read in pools; the requests of a pool
+are put into hashed order, sampled by the kernels, encoded, and cut into batches. Threads decode
+pools ahead; what they hand over is taken in order, so their number changes nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import islice, pairwise
 
 from rankdistill.student.chunk import Chunk
 from rankdistill.student.options import BatchOptions
-from rankdistill.student.order import piece_order, pools
+from rankdistill.student.order import in_time, pools, shuffled
 from rankdistill.student.reading import ListsSource, Piece
 
 # (pieces, epoch) -> their requests, shuffled, drawn and encoded; epoch None: as they stand.
@@ -32,7 +32,9 @@ class Position:
 
 
 class Loader:
-    """Every process of `world` gets every world-th batch, and as many as each other: batches
+    """Pools shuffled, or in the order of time (is_timely), as `make` has to order its requests.
+
+    Every process of `world` gets every world-th batch, and as many as each other: batches
     at the end of an epoch that do not go round are left out. position: of the next batch, for
     `state_dict`; share: of the epoch's rows that are given out with the batch under way, as far
     as row groups and batches tell."""
@@ -46,8 +48,10 @@ class Loader:
         *,
         rank: int = 0,
         world: int = 1,
+        is_timely: bool = False,
     ) -> None:
         assert 0 <= rank < world, (rank, world)
+        self._is_timely = is_timely
         self._source, self._make, self._options, self._seed = source, make, options, seed
         self._rank, self._world = rank, world
         self.position = Position()
@@ -89,10 +93,9 @@ class Loader:
         return batches
 
     def _pools(self, epoch: int) -> list[list[Piece]]:
-        order = piece_order(len(self._source.pieces), self._seed, epoch)
-        pieces = [self._source.pieces[at] for at in order.tolist()]
-        bounds = pools(self._source.num_rows[order], self._options.pool)
-        return [pieces[first:last] for first, last in bounds]
+        if self._is_timely:
+            return in_time(self._source, self._options.pool)
+        return shuffled(self._source, self._options.pool, self._seed, epoch)
 
     def _ahead(self, plan: list[list[Piece]], start: Position) -> Iterator[tuple[int, list[Chunk]]]:
         """The pools from the start on, decoded by threads, in order."""

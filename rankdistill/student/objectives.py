@@ -23,10 +23,14 @@ class Objectives:
     terms: Mapping[str, Sequence[Any]]
 
     @property
+    def view_names(self) -> list[str]:
+        """Of those that the terms look at."""
+        return sorted({term.view for terms in self.terms.values() for term in terms})
+
+    @property
     def views(self) -> list[View]:
         """Those that the terms look at."""
-        names = {term.view for terms in self.terms.values() for term in terms}
-        return [view_of(name) for name in sorted(names)]
+        return [view_of(name) for name in self.view_names]
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -54,15 +58,17 @@ class Objectives:
     @property
     def of_feedback(self) -> list[str]:
         """The feedback columns that are looked at one by one."""
-        names = {term.view for terms in self.terms.values() for term in terms}
-        found = (name for name in names if name.startswith(OF_FEEDBACK))
-        return sorted(name.removeprefix(OF_FEEDBACK) for name in found)
+        found = (name for name in self.view_names if name.startswith(OF_FEEDBACK))
+        return [name.removeprefix(OF_FEEDBACK) for name in found]
 
     @property
     def of_scores(self) -> list[str]:
         """The views that need the teacher's scores."""
-        names = {term.view for terms in self.terms.values() for term in terms}
-        return sorted(name for name in names if view_of(name).needs_score)
+        return [name for name in self.view_names if view_of(name).needs_score]
+
+    def weights(self, moment: Moment) -> dict[str, float]:
+        """What each term counts at that moment."""
+        return {name: term.weight * factor(term.schedule, moment) for _, name, term in self.named()}
 
     def losses(
         self, scored: Scored, chunk: Chunk, moment: Moment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from rankdistill.config import Options
 from rankdistill.log.vectors import VectorTable
@@ -28,12 +28,13 @@ class BatchOptions(Options):
 
 class OptimizerOptions(Options):
     """lr: of embeddings, by row-wise Adagrad; dense_lr: of all else, by Adam. l2: pulls touched
-    rows towards 0, as a share per unit of lr."""
+    rows towards 0, as a share per unit of lr. clip: a step's gradient is at most so long."""
 
     lr: float = Field(0.1, gt=0)
     dense_lr: float = Field(0.003, gt=0)
     l2: float = Field(0.0, ge=0)
     init_accumulator: float = Field(1e-10, gt=0)
+    clip: float | None = Field(None, gt=0)
 
 
 class ValidationOptions(Options):
@@ -55,29 +56,78 @@ class ValidationOptions(Options):
 
 class StartOptions(Options):
     """What a fresh student starts from. vectors: the teacher's embeddings, by the column of the
-    field that takes them over; values without one start from a hash."""
+    field that takes them over; values without one start from a hash. run: the folder of a finished
+    run, whose vocabularies, weights and optimizer state it goes on with."""
 
     vectors: dict[str, VectorTable] = {}
+    run: str | None = Field(None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one_start(self) -> StartOptions:
+        if self.run is not None and self.vectors:
+            raise ValueError("start from a run or from vectors: a run has vectors of its own")
+        return self
+
+
+class TensorBoardOptions(Options):
+    """Scalars as event files. folder: default the run's folder, `tensorboard` in it."""
+
+    kind: Literal["tensorboard"] = "tensorboard"
+    folder: str | None = None
+
+
+class MlflowOptions(Options):
+    """A run of MLflow. uri: of the tracking server or store, default as MLflow is set up; name:
+    of the run, default the folder's."""
+
+    kind: Literal["mlflow"] = "mlflow"
+    uri: str | None = None
+    experiment: str = Field("rankdistill", min_length=1)
+    name: str | None = None
+
+
+Tracker = Annotated[TensorBoardOptions | MlflowOptions, Field(discriminator="kind")]
 
 
 class TrainOptions(Options):
     """A student trained on the lists of a build.
 
+    mode: full = the requests shuffled, every weight; incremental = from another run, the requests
+    in the order of their times, once, and of the weights the embeddings of id fields alone.
     samples: fresh = drawn anew each epoch by the kernels and options of `samples`; stored = read
     from the build's tables. Negatives are always read, as they look into the catalogue.
     objectives: name -> its losses, each with a weight; the first is what the student serves.
-    None: feedback and the teacher's order, as far as the log has them.
+    None: feedback and the teacher's order, as far as the log has them. validation: null = none,
+    and the last epoch is kept.
     """
 
+    mode: Literal["full", "incremental"] = "full"
     model: Model = FmOptions()
     fields: FieldsOptions = FieldsOptions()
     objectives: dict[str, Annotated[list[Term], Field(min_length=1)]] | None = None
     samples: Literal["fresh", "stored"] = "fresh"
     start: StartOptions = StartOptions()
-    epochs: int = Field(10, ge=1, le=10_000)
+    epochs: int | None = Field(
+        None, ge=1, le=10_000, description="null: 10, and 1 where it starts from a run"
+    )
     batch: BatchOptions = BatchOptions()
     optimizer: OptimizerOptions = OptimizerOptions()
-    validation: ValidationOptions = ValidationOptions()
+    validation: ValidationOptions | None = ValidationOptions()
     checkpoint_every: int | None = Field(None, ge=1, description="steps; besides every epoch's end")
     keep_checkpoints: int = Field(2, ge=1, description="newest ones, besides the best")
+    metrics_every: int = Field(100, ge=1, description="steps between lines of steps.jsonl")
+    trackers: list[Tracker] = []
     threads: int = Field(0, ge=0, description="of torch; 0: as many as there are cores")
+
+    @property
+    def num_epochs(self) -> int:
+        return self.epochs or (1 if self.start.run is not None else 10)
+
+    @model_validator(mode="after")
+    def _as_the_mode_goes(self) -> TrainOptions:
+        if self.mode == "incremental":
+            if self.start.run is None:
+                raise ValueError("mode incremental goes on from a run: set start.run")
+            if self.num_epochs > 1:
+                raise ValueError("mode incremental passes once over its requests: epochs is 1")
+        return self

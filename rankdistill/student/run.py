@@ -1,260 +1,224 @@
-"""A training run: a folder that holds what the student is, how it was made, and how it went.
-
-run.json          options, build, fields, the hash of config and data
-fields/           what each field learned, one table each; items.parquet, the items that were seen
-features/         the rows of the feature tables that the fields look into
-checkpoints/      tensors and state; the best one is the student
-metrics.jsonl     a line for each epoch
-"""
+"""A training run from its plan to its student. The room's front door; `folder` says what it
+leaves."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 
-from rankdistill import __version__
 from rankdistill.errors import TrainingError
-from rankdistill.features.join import Join
-from rankdistill.samples.grade_rules import RankBucket
-from rankdistill.store.dataset import Build, DataSet
-from rankdistill.store.files import replace_text
 from rankdistill.student import checkpoint as checkpoints
-from rankdistill.student.drawing import NEGATIVES, Drawing
+from rankdistill.student import warm, watch
 from rankdistill.student.fields.columns import Tables
 from rankdistill.student.fields.encode import Fields
 from rankdistill.student.fields.fit import fit_fields
 from rankdistill.student.fields.kept import FEATURES, FOLDER, load_fields, save_fields
+from rankdistill.student.folder import RUN_FILE, read_run, write_run
 from rankdistill.student.loader import Loader, whole
-from rankdistill.student.objectives import Objectives
-from rankdistill.student.options import TrainOptions
-from rankdistill.student.reading import ListsSource, lists_source
+from rankdistill.student.metrics import Metrics
+from rankdistill.student.parallel import Group
+from rankdistill.student.plan import Plan
+from rankdistill.student.published import publish_users
 from rankdistill.student.scoring import Scorer
-from rankdistill.student.shares import shares_of
-from rankdistill.student.start import content, start_from
-from rankdistill.student.stored import stored_samples
-from rankdistill.student.train import Progress, Trainer
+from rankdistill.student.start import start_from
+from rankdistill.student.trackers import trackers
+from rankdistill.student.train import Progress, Setting, Trainer
+from rankdistill.student.warm import Before
 
-RUN_FILE, BEGUN = "run.json", "begun"
-OF_FIELDS = ("fields", "rows", "items", "features")  # what run.json says of them
-VERSION = 1
-NO_MATTER = {"threads", "keep_checkpoints", "checkpoint_every"}  # of the options: not of the result
+BEGUN = "begun"
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is to be trained on what. kinds: resolved options of every configured sample kind;
-    objectives: resolved; dts: days of the build, None = all. joins: the feature tables that the
-    fields look into, without their files; stage: writes their rows into a folder of its own and
-    gives them with their files."""
+@dataclass
+class Run:
+    """A run under way. facts: run.json; before: what it starts from."""
 
-    data_set: DataSet
-    build: Build
-    options: TrainOptions
-    objectives: Objectives
-    kinds: Mapping[str, Any]
-    seed: int
-    dts: Sequence[str] | None = None
-    joins: tuple[Join, ...] = ()
-    stage: Callable[[Path], tuple[Join, ...]] = lambda folder: ()
+    plan: Plan
+    folder: Path
+    notify: Callable[..., None]
+    say: Callable[[str], None]
+    group: Group
+    before: Before | None
 
-    @property
-    def drawn(self) -> dict[str, Any]:
-        """The kinds that the losses ask for."""
-        return {kind: self.kinds[kind] for kind in sorted(self.objectives.kinds)}
+    def __post_init__(self) -> None:
+        self.facts = read_run(self.folder)
+        self.fields = load_fields(self.folder, self.facts)
 
-    def drawing(self, source: ListsSource, fields: Fields) -> Drawing:
-        """How batches to train on are made."""
-        is_fresh = self.options.samples == "fresh"
-        fresh = {k: o for k, o in self.drawn.items() if is_fresh and k != NEGATIVES}
-        rest = [kind for kind in self.drawn if kind not in fresh]
-        stored = stored_samples(self.data_set, self.build, rest, source) if rest else None
-        made = Drawing(source, fields, fresh, self.seed, stored, self.drawn.get(NEGATIVES))
-        made = replace(made, looked_at=self.objectives.slots)
-        if self.objectives.uniform is None:
-            return made
-        positives = made.positives or self.kinds["pointwise"]
-        shares = shares_of(source, positives, self.objectives.uniform)
-        return replace(made, positives=positives, shares=shares)
+    def trainer(self) -> Trainer:
+        plan, chosen, group = self.plan, self.plan.options, self.group
+        learned, held_out = plan.learned(), plan.held_out()
+        checked = plan.checking(held_out, self.fields)
+        names = list(plan.objectives.terms)
+        loader = Loader(
+            learned,
+            plan.drawing(learned, self.fields),
+            chosen.batch,
+            plan.seed,
+            rank=group.rank,
+            world=group.size,
+            is_timely=plan.is_incremental,
+        )
+        setting = Setting(
+            self.folder,
+            plan.hash(),
+            lambda: whole(held_out, checked, chosen.batch),
+            self.notify,
+            self.say,
+            group,
+            warm.id_rows(self.fields) if plan.is_incremental else None,
+        )
+        accumulated = chosen.optimizer.init_accumulator
+        scorer = Scorer.new(chosen.model, self.fields, plan.seed, accumulated, names)
+        return Trainer(scorer, plan.objectives, loader, chosen, setting)
 
-    def source(self, *splits: str) -> ListsSource:
-        """The lists of these splits, with the columns that fields and feature tables ask for."""
-        fields = self.options.fields
-        joined = {name for join in self.joins for name in join.names}
-        names = [f.column for f in (*fields.user, *fields.item) if f.column not in joined]
-        keys = [name for join in self.joins for name in join.on if name != "dt"]
-        columns = list(dict.fromkeys([*names, *keys]))
-        return lists_source(self.data_set, self.build, dts=self.dts, splits=splits, columns=columns)
+    def start(self, trainer: Trainer) -> None:
+        """From the last checkpoint, else from what the config names."""
+        folder, run = self.folder / checkpoints.FOLDER, self.plan.hash()
+        found = checkpoints.newest(folder, run, self.say) if self.group.is_first else None
+        step = found.facts["step"] if found is not None else None
+        step = self.group.told(step)[0]
+        if step is not None:
+            name = checkpoints.step_name(step)
+            trainer.load_state(found or checkpoints.load(folder, name))
+            self.notify("resumed", step=step)
+        elif self.before is not None:
+            tensors, told = warm.take_over(trainer.tensors(), self.fields, self.before)
+            trainer.load_tensors(tensors)
+            warm.tell(told, self.before.folder, self.say)
+            self._keep(start={"run": str(self.before.folder), "full": self.before.full, **told})
+        elif self.plan.options.start.vectors:
+            self._keep(start=self._from_teacher(trainer.scorer))
 
-    def facts(self) -> dict[str, Any]:
-        """What the run is made of, as JSON values."""
-        options = self.options.model_dump(mode="json", exclude=NO_MATTER)
-        options["batch"].pop("workers")
-        options["start"].pop("vectors")
-        terms = self.objectives.terms.items()
-        return {
-            "options": options,
-            "served": next(iter(self.objectives.terms)),
-            "objectives": {n: [term.model_dump(mode="json") for term in own] for n, own in terms},
-            "kinds": {kind: o.model_dump(mode="json") for kind, o in self.drawn.items()},
-            "joined": [
-                [join.of, join.timed, list(join.on), list(join.names)] for join in self.joins
-            ],
-            "vectors": self._vectors,
-            "seed": self.seed,
-            "days": sorted(self.dts if self.dts is not None else self.build.days),
-            "build_id": self.build.build_id,
-        }
+    def _from_teacher(self, scorer: Scorer) -> dict[str, Any]:
+        """The embeddings that start from the teacher's, told."""
+        chosen = self.plan.options
+        found = start_from(scorer.table, self.fields, chosen.model.dim, chosen.start.vectors)
+        for name, told in found.items():
+            how = f"{told['width']} wide" + (", projected" if told["projected"] else "")
+            share = f"{told['found']:,} of {told['values']:,} values"
+            self.say(f"{name}: {share} start from the teacher's vectors ({how})")
+        return found
 
-    @cached_property
-    def _vectors(self) -> dict[str, list[str]]:
-        return content(self.options.start.vectors)
+    def finish(self, trainer: Trainer) -> None:
+        name = trainer.best_name()
+        assert name is not None
+        told: dict[str, Any] = {}
+        if self.before is not None and self.plan.is_incremental:
+            weight = trainer.scorer.table.weight
+            told["published"] = publish_users(self.folder, weight, self.fields, self.before)
+        self._keep(**told, student=name)
 
-    def hash(self) -> str:
-        """sha256 of what decides the result."""
-        return hashlib.sha256(json.dumps(self.facts(), sort_keys=True).encode()).hexdigest()
+    def _keep(self, **facts: Any) -> None:
+        if self.group.is_first:
+            self.facts |= facts
+            write_run(self.folder, self.facts)
 
 
 def train(
-    plan: Plan, folder: Path, notify: Callable[..., None], say: Callable[[str], None]
+    plan: Plan,
+    folder: Path,
+    notify: Callable[..., None],
+    say: Callable[[str], None],
+    group: Group | None = None,
 ) -> Progress:
-    """Train in `folder`, or go on where a run of the same plan stopped.
+    """Train in `folder`, or go on where a run of the same plan stopped. group: of the processes
+    that train together, whose first one alone speaks and writes.
 
-    Raises TrainingError E0501 to E0503.
+    Raises TrainingError E0501 to E0505, ConfigError E0105, ResourceError E0404.
     """
+    group = group or Group()
     torch.set_num_threads(plan.options.threads or torch.get_num_threads())
-    folder.mkdir(parents=True, exist_ok=True)
-    fields, kept = _fields(plan, folder)
-    learned, held_out = plan.source("train", "all"), plan.source("valid")
-    make = plan.drawing(learned, fields)
-    checked = Drawing(held_out, fields, {}, plan.seed, grade=RankBucket())
-    chosen = plan.options
-    state, names = chosen.optimizer.init_accumulator, list(plan.objectives.terms)
-    scorer = Scorer.new(chosen.model, fields, plan.seed, state, names)
-    trainer = Trainer(
-        scorer,
-        plan.objectives,
-        Loader(learned, make, chosen.batch, plan.seed),
-        lambda: whole(held_out, checked, chosen.batch),
-        chosen,
-        folder,
-        plan.hash(),
-        notify,
-    )
-    found = checkpoints.newest(folder / checkpoints.FOLDER, plan.hash(), say)
-    if found is not None:
-        trainer.load_state(found)
-        notify("resumed", step=trainer.progress.step)
-    elif chosen.start.vectors:
-        kept["start"] = _from_teacher(chosen, scorer, fields, say)
-        _write_run(plan, folder, kept, None)
-    notify("started", rows=int(learned.num_rows.sum()) * plan.options.epochs)
-    done = trainer.fit()
-    _write_run(plan, folder, kept, trainer.best_name())
+    if not group.is_first:
+        notify, say = _nothing, _nothing
+    chosen, before = plan.options, None
+    if chosen.start.run is not None:
+        before = Before.open(Path(chosen.start.run), chosen, list(plan.objectives.terms))
+    if group.is_first:
+        _begin(plan, folder, before)
+    group.told(None)  # the others read what it wrote
+    run = Run(plan, folder, notify, say, group, before)
+    trainer = run.trainer()
+    run.start(trainer)
+    notify("started", rows=_rows_left(run.facts, trainer.progress, plan))
+    if not group.is_first:
+        return trainer.fit()
+    step = trainer.progress.step
+    metrics = Metrics(folder, chosen.metrics_every, trackers(chosen.trackers, folder, step))
+    metrics.go_on(step)
+    trainer.metrics = metrics
+    try:
+        done = trainer.fit()
+    finally:
+        metrics.close()
+    run.finish(trainer)
     return done
 
 
-def _from_teacher(
-    chosen: TrainOptions, scorer: Scorer, fields: Fields, say: Callable[[str], None]
-) -> dict[str, Any]:
-    """The embeddings that start from the teacher's, told."""
-    found = start_from(scorer.table, fields, chosen.model.dim, chosen.start.vectors)
-    for name, told in found.items():
-        how = f"{told['width']} wide" + (", projected" if told["projected"] else "")
-        share = f"{told['found']:,} of {told['values']:,} values"
-        say(f"{name}: {share} start from the teacher's vectors ({how})")
-    return found
+def _nothing(*said: Any, **facts: Any) -> None:
+    pass
 
 
-def _fields(plan: Plan, folder: Path) -> tuple[Fields, dict[str, Any]]:
-    """(those of the run where it has begun, else fitted to the training days; of them what
-    run.json says)."""
-    place, begun = folder / RUN_FILE, folder / BEGUN
-    if place.exists():
-        facts = read_run(folder)
-        if facts["run"] != plan.hash():
-            raise checkpoints.other_run(folder, str(facts["run"]), plan.hash())
-        kept = {name: facts[name] for name in (*OF_FIELDS, "start") if name in facts}
-        return load_fields(folder, facts), kept
+def _rows_left(facts: dict[str, Any], done: Progress, plan: Plan) -> int:
+    """Requests that are still to be read, as far as the steps made tell."""
+    in_epoch = int(facts["learned"]["requests"])
+    begun = min(done.in_epoch * plan.options.batch.requests * plan.processes, in_epoch)
+    return in_epoch * (plan.options.num_epochs - len(done.history)) - begun
+
+
+def _begin(plan: Plan, folder: Path, before: Before | None) -> None:
+    """Fit the fields to the lists to train on and write run.json, where that is not done yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    begun = folder / BEGUN
+    if (folder / RUN_FILE).exists():
+        there = read_run(folder)["run"]
+        if there != plan.hash():
+            raise checkpoints.other_run(folder, str(there), plan.hash())
+        return
     if any(folder.iterdir()) and not begun.exists():
         raise TrainingError(
             "E0503",
             f"{folder} is not empty, and holds no training run",
             help="give a new or an empty folder as --out",
         )
+    learned = _learned(plan, before)
     begun.touch()
     for name in (FOLDER, FEATURES):  # of a run that was killed before it had its fields
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / FEATURES).mkdir()
-    tables = Tables.load(plan.stage(folder / FEATURES))
-    source = plan.source("train", "all")
-    batches = (source.read([piece]) for piece in source.pieces)
-    fields = fit_fields(plan.options.fields, batches, tables)
-    kept = save_fields(folder, fields)
-    _write_run(plan, folder, kept, None)
-    begun.unlink()
-    return fields, kept
-
-
-def _write_run(plan: Plan, folder: Path, kept: Mapping[str, Any], best: str | None) -> None:
-    """kept: what is known of the fields, and of what the embeddings started from."""
+    fields = _fitted(plan, Tables.load(plan.stage(folder / FEATURES)), before)
     facts = {
-        "schema_version": VERSION,
-        "rankdistill": __version__,
         "run": plan.hash(),
         **plan.facts(),
         "data_set": str(plan.data_set.root),
         "build": plan.build.number,
-        **kept,
-        "student": best,
+        **save_fields(folder, fields),
+        "learned": learned,
+        "student": None,
     }
-    replace_text(folder / RUN_FILE, json.dumps(facts, indent=1) + "\n")
+    write_run(folder, facts)
+    begun.unlink()
 
 
-def read_run(folder: Path) -> dict[str, Any]:
-    """run.json of a run. TrainingError E0503 where there is none or it is damaged."""
-    try:
-        facts = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-        if not isinstance(facts, dict) or facts.get("schema_version") != VERSION:
-            raise ValueError("not a run of this version")
-        return facts
-    except (OSError, ValueError, RecursionError) as fault:
-        raise TrainingError(
-            "E0503",
-            f"{folder} holds no training run that can be read",
-            found=f"{type(fault).__name__}: {fault}",
-            help="give the folder that train --out wrote",
-        ) from fault
+def _learned(plan: Plan, before: Before | None) -> dict[str, Any]:
+    """What there is to train on: requests, and the time of the last one that the student will
+    have learned from. TrainingError E0502 where there is none, or none to validate on."""
+    span = plan.learned().span()
+    if not span.num:
+        raise watch.nothing_learned()
+    chosen = plan.options.validation
+    if chosen is not None and not (num := plan.held_out().span().num):
+        raise watch.nothing_to_validate(chosen.measure, num)
+    earlier = None if before is None else before.facts["learned"]["until"]
+    until = max((each for each in (span.last, earlier) if each is not None), default=None)
+    return {"requests": span.num, "from": span.first, "until": until}
 
 
-def load_student(folder: Path) -> tuple[Scorer, Fields, dict[str, Any]]:
-    """(the best student of a finished run, its fields, run.json)."""
-    facts = read_run(folder)
-    if facts["student"] is None:
-        raise TrainingError(
-            "E0503",
-            f"the run in {folder} has not finished",
-            help="rankdistill train with the same config and --out goes on with it",
-        )
-    try:
-        options = TrainOptions.model_validate(facts["options"])
-    except ValidationError as fault:
-        raise TrainingError(
-            "E0503",
-            f"the run in {folder} is of another version of rankdistill",
-            found=f"made by {facts['rankdistill']}; {fault.errors()[0]['loc']} is not known here",
-            help="evaluate it with the version that made it, or train again",
-        ) from fault
-    fields = load_fields(folder, facts)
-    names = list(facts["objectives"])
-    scorer = Scorer.new(options.model, fields, int(facts["seed"]), 0.0, names)
-    scorer.load(checkpoints.load(folder / checkpoints.FOLDER, facts["student"]).tensors)
-    return scorer, fields, facts
+def _fitted(plan: Plan, tables: Tables, before: Before | None) -> Fields:
+    source = plan.learned()
+    batches = (source.read([piece]) for piece in source.pieces)
+    fields = fit_fields(plan.options.fields, batches, tables)
+    return fields if before is None else warm.grown(fields, before, plan.options)

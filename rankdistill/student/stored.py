@@ -37,7 +37,7 @@ class StoredSamples:
         `lists`, which are requests of `pieces` in any order. PlaceError E0204 where rows name
         items that their list lacks."""
         own = self.beside[kind]
-        files = dict.fromkeys(piece for at in pieces for piece in own.get(at, ()))
+        files = dict.fromkeys(piece for at in pieces for piece in own.get(at.whole, ()))
         none = pa.RecordBatch.from_pylist([], schema=self.schemas[kind])
         rows = pa.concat_batches([none, *(read_piece(at, none.schema.names) for at in files)])
         key = xxh64(rows.column("request_id"))
@@ -92,7 +92,7 @@ def _beside(
             own = _keys(piece)
             place = np.minimum(np.searchsorted(known, own), len(known) - 1)
             for at in np.unique(number[place[known[place] == own]]).tolist():
-                held.setdefault(lists[at], []).append(piece)
+                held.setdefault(lists[at].whole, []).append(piece)
     return {at: tuple(found) for at, found in held.items()}
 
 

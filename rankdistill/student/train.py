@@ -6,17 +6,16 @@ checkpoint, so a run that was killed and resumed ends with the same bytes as one
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from rankdistill.errors import TrainingError
 from rankdistill.hashing import xxh64
 from rankdistill.student import checkpoint as checkpoints
+from rankdistill.student import watch
 from rankdistill.student.checkpoint import Checkpoint
 from rankdistill.student.chunk import Chunk
 from rankdistill.student.evaluation.collected import Collected
@@ -24,53 +23,70 @@ from rankdistill.student.evaluation.judged import Judged
 from rankdistill.student.evaluation.measures import is_better
 from rankdistill.student.loader import Loader
 from rankdistill.student.losses.schedule import Moment
+from rankdistill.student.metrics import Metrics
 from rankdistill.student.objectives import Objectives
+from rankdistill.student.optimizer import Gradients, Optimizer
 from rankdistill.student.options import TrainOptions
+from rankdistill.student.parallel import Group
 from rankdistill.student.scoring import Scorer
 
-Notify = Callable[..., None]
 ALWAYS = ("opa", "opa_micro")  # told of every epoch, beside the measure that chooses
 
 
 @dataclass
 class Progress:
     """What a run has done. sums: of each loss in the epoch under way, over `in_epoch` steps;
-    history: what each finished epoch said; best: the epoch (in `history`) that is to be kept."""
+    labels: the least and the largest that a view showed in the first epoch; history: what each
+    finished epoch said; best: the epoch (in `history`) that is to be kept."""
 
     step: int = 0
     in_epoch: int = 0
     sums: dict[str, float] = field(default_factory=dict)
+    labels: dict[str, list[float]] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     best: int | None = None
 
 
+@dataclass(frozen=True)
+class Setting:
+    """Where a run stands. run: the hash of config and data, which a checkpoint must have to be
+    gone on from; validation: the batches to validate on, anew each time; only: ranges of rows of
+    the embedding table that alone are trained."""
+
+    folder: Path
+    run: str
+    validation: Callable[[], Iterable[Chunk]]
+    notify: Callable[..., None]
+    say: Callable[[str], None]
+    group: Group = Group()
+    only: Sequence[tuple[int, int]] | None = None
+
+
 class Trainer:
-    """One run in `folder`. validation: the batches to validate on, anew each time; run: the hash
-    of config and data, which a checkpoint must have to be gone on from."""
+    """One run: the loop, and the state that it carries along."""
 
     def __init__(
         self,
         scorer: Scorer,
         objectives: Objectives,
         loader: Loader,
-        validation: Callable[[], Iterable[Chunk]],
         options: TrainOptions,
-        folder: Path,
-        run: str,
-        notify: Notify,
+        setting: Setting,
     ) -> None:
         self.scorer, self.objectives, self.loader = scorer, objectives, loader
         self.progress = Progress()
-        self._validation, self._options, self._notify = validation, options, notify
-        self._folder, self._run = folder, run
-        self._adam = torch.optim.Adam(scorer.student.parameters(), options.optimizer.dense_lr)
+        self.optimizer = Optimizer(scorer, options.optimizer, setting.group, setting.only)
+        self.metrics: Metrics | None = None
+        self._options, self._setting, self._group = options, setting, setting.group
+        number = "" if self._group.is_first else f".{self._group.rank}"
+        self._watch = watch.Watch(setting.folder / f"bad_batch{number}.json", setting.say)
 
     def fit(self) -> Progress:
         """Train to the last epoch, or until validation no longer gets better."""
         while not self._is_done():
             for chunk in self.loader.epoch():
-                self._count(self.step(chunk))
-                self._notify("progress", rows=chunk.num_requests)
+                self._count(chunk, self.step(chunk))
+                self._setting.notify("progress", rows=chunk.num_requests * self._group.size)
                 every = self._options.checkpoint_every
                 if every is not None and self.progress.step % every == 0:
                     self._save()
@@ -79,73 +95,94 @@ class Trainer:
         return self.progress
 
     def _is_done(self) -> bool:
-        done, patience = self.progress, self._options.validation.patience
-        if len(done.history) >= self._options.epochs:
+        done, chosen = self.progress, self._options.validation
+        if len(done.history) >= self._options.num_epochs:
             return True
-        is_stale = done.best is not None and len(done.history) - 1 - done.best >= (patience or 0)
-        return patience is not None and is_stale
+        if chosen is None or chosen.patience is None or done.best is None:
+            return False
+        return len(done.history) - 1 - done.best >= chosen.patience
 
-    def step(self, chunk: Chunk) -> dict[str, float]:
-        """One update; the losses before it. TrainingError E0501 where one is not finite, E0502
-        where the schedules leave none."""
+    def step(self, chunk: Chunk) -> Gradients:
+        """One update; what was found before it. TrainingError E0501 where that is not finite,
+        E0502 where the schedules leave no loss."""
         moment = self._moment()
         losses = dict(self.objectives.losses(self.scorer.score(chunk), chunk, moment))
         if not losses:
-            raise _nothing_on(moment)
-        total = torch.stack(list(losses.values())).sum()
-        if not torch.isfinite(total):
-            raise self._not_finite(chunk)
-        self._adam.zero_grad(set_to_none=True)
-        total.backward()
-        self._adam.step()
-        chosen = self._options.optimizer
-        self.scorer.table.step(chosen.lr, chosen.l2)
-        return {name: float(loss.detach()) for name, loss in losses.items()}
+            raise watch.nothing_on(moment)
+        found = self.optimizer.gradients(losses)
+        self._watch.step(moment.step, chunk, found)
+        self.optimizer.update(found)
+        return found
 
     def _moment(self) -> Moment:
         """That of the step under way: of what a checkpoint keeps, and of the batch's place."""
-        share = (self.loader.position.epoch + self.loader.share) / self._options.epochs
+        share = (self.loader.position.epoch + self.loader.share) / self._options.num_epochs
         return Moment(self.progress.step + 1, share)
 
-    def _count(self, losses: dict[str, float]) -> None:
-        done = self.progress
+    def _count(self, chunk: Chunk, found: Gradients) -> None:
+        done, moment = self.progress, self._moment()
         done.step += 1
         done.in_epoch += 1
-        for name, loss in losses.items():
+        for name, loss in found.losses.items():
             done.sums[name] = done.sums.get(name, 0.0) + loss
+        if not done.history:
+            watch.see_labels(done.labels, self.objectives.view_names, chunk)
+        if self.metrics is not None:
+            facts = {
+                "step": done.step,
+                "share": round(moment.share, 6),
+                "losses": dict(found.losses),
+                "weights": self.objectives.weights(moment),
+                "gradient": found.norm,
+            }
+            self.metrics.step(facts, chunk.num_requests * self._group.size)
 
     def _end_epoch(self) -> None:
         done = self.progress
         if not done.in_epoch:
-            raise TrainingError(
-                "E0502",
-                "there is no request to train on",
-                help="split.train_until, or the days given, leave none in train",
-            )
+            raise watch.nothing_learned()
+        if not done.history:
+            watch.refuse_constant(watch.all_labels(self._group.told(done.labels)))
         names = [name for _, name, _ in self.objectives.named()]
         losses = {name: done.sums.get(name, 0.0) / done.in_epoch for name in names}
-        measure = self._options.validation.measure
-        told = validate(self.scorer, self._validation(), measure)
+        # The first process decides, for all have to agree on when to stop.
+        told = self._group.told(self._validated() if self._group.is_first else {})[0]
         done.history.append(
             {"epoch": len(done.history), "step": done.step, "losses": losses, "validation": told}
         )
         done.in_epoch, done.sums = 0, {}
-        value = told[measure]
-        if value is not None:
-            best = None if done.best is None else done.history[done.best]["validation"][measure]
-            if best is None or is_better(measure, value, best):
-                done.best = len(done.history) - 1
-        self._write_history()
-        self._notify("epoch", **done.history[-1])
+        done.best = self._best(told)
+        if self.metrics is not None:
+            self.metrics.epoch(done.history)
+        self._setting.notify("epoch", **done.history[-1])
 
-    def _write_history(self) -> None:
-        lines = [json.dumps(epoch) for epoch in self.progress.history]
-        (self._folder / "metrics.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    def _validated(self) -> dict[str, float | None]:
+        chosen = self._options.validation
+        if chosen is None:
+            return {}
+        told = validate(self.scorer, self._setting.validation(), chosen.measure)
+        if told[chosen.measure] is None:
+            raise watch.nothing_to_validate(chosen.measure, int(told["num_requests"] or 0))
+        return told
+
+    def _best(self, told: dict[str, float]) -> int:
+        """The epoch to keep, after one of which validation told this; the last without any."""
+        done, chosen = self.progress, self._options.validation
+        last = len(done.history) - 1
+        if chosen is None or done.best is None:
+            return last
+        before = done.history[done.best]["validation"][chosen.measure]
+        return last if is_better(chosen.measure, told[chosen.measure], before) else done.best
 
     def _save(self) -> None:
-        folder = self._folder / checkpoints.FOLDER
-        checkpoints.save(folder, checkpoints.step_name(self.progress.step), self.state())
-        checkpoints.prune(folder, self._options.keep_checkpoints, self.best_name())
+        """A checkpoint, all of whose numbers are finite."""
+        self.progress.labels = watch.all_labels(self._group.told(self.progress.labels))
+        state = self.state()
+        watch.refuse_infinite(state.tensors, self.progress.step)
+        if self._group.is_first:
+            folder = self._setting.folder / checkpoints.FOLDER
+            checkpoints.save(folder, checkpoints.step_name(self.progress.step), state)
+            checkpoints.prune(folder, self._options.keep_checkpoints, self.best_name())
 
     def best_name(self) -> str | None:
         """The checkpoint of the best epoch."""
@@ -154,44 +191,27 @@ class Trainer:
 
     def state(self) -> Checkpoint:
         """All that the next step depends on."""
-        tensors = dict(self.scorer.tensors())
-        for name, parameter in self.scorer.student.named_parameters():
-            for key, value in self._adam.state.get(parameter, {}).items():
-                tensors[f"adam.{key}.{name}"] = value
-        facts = {"run": self._run, "loader": self.loader.state_dict(), **asdict(self.progress)}
-        return Checkpoint(tensors, facts)
+        facts = {
+            "run": self._setting.run,
+            "loader": self.loader.state_dict(),
+            **asdict(self.progress),
+        }
+        return Checkpoint(self.tensors(), facts)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Weights, and the state of their optimizers."""
+        return {**self.scorer.tensors(), **self.optimizer.tensors()}
+
+    def load_tensors(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """The inverse of `tensors`."""
+        self.scorer.load(tensors)
+        self.optimizer.load(tensors)
 
     def load_state(self, found: Checkpoint) -> None:
         """Go on from there."""
-        self.scorer.load(found.tensors)
-        for name, parameter in self.scorer.student.named_parameters():
-            self._adam.state[parameter] = {
-                key: found.tensors[f"adam.{key}.{name}"]
-                for key in ("step", "exp_avg", "exp_avg_sq")
-                if f"adam.{key}.{name}" in found.tensors
-            }
+        self.load_tensors(found.tensors)
         self.loader.load_state_dict(found.facts["loader"])
         self.progress = Progress(**{name: found.facts[name] for name in asdict(self.progress)})
-
-    def _not_finite(self, chunk: Chunk) -> TrainingError:
-        place = self._folder / "bad_batch.json"
-        ids = chunk.request_id.to_pylist()
-        place.write_text(json.dumps({"request_id": ids}) + "\n", encoding="utf-8")
-        return TrainingError(
-            "E0501",
-            f"the loss is not finite at step {self.progress.step + 1}",
-            found=f"the ids of the batch's {len(ids)} requests are in {place}",
-            help="lower train.optimizer.lr, or look at the weights and scores of these requests",
-        )
-
-
-def _nothing_on(moment: Moment) -> TrainingError:
-    return TrainingError(
-        "E0502",
-        f"no loss counts at step {moment.step}",
-        found=f"every weight or schedule gives 0 at {moment.share:.0%} of the training",
-        help="let a term of train.objectives begin before the others end",
-    )
 
 
 @torch.no_grad()

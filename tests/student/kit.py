@@ -9,16 +9,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rankdistill import training
 from rankdistill.build import build
 from rankdistill.document import read_document
 from rankdistill.log.simulate import SimulateOptions, simulate
 from rankdistill.samples.pairwise import PairwiseOptions
 from rankdistill.settings import Settings, settings_of
+from rankdistill.student import checkpoint, run
 from rankdistill.student.drawing import Drawing
 from rankdistill.student.fields.fit import fit_fields
 from rankdistill.student.fields.options import FieldsOptions
 from rankdistill.student.loader import Loader
 from rankdistill.student.options import BatchOptions
+from rankdistill.student.plan import Plan
 from rankdistill.student.reading import ListsSource, Piece
 from tests.builders import make_lists
 
@@ -67,6 +70,25 @@ def loader_of(source: ListsSource, options: BatchOptions, **asked) -> Loader:
     fields = fit_fields(FieldsOptions(), (source.read([piece]) for piece in source.pieces))
     kinds = {"pairwise": PairwiseOptions(top_k=3, allow_exposed=True)}
     return Loader(source, Drawing(source, fields, kinds, SEED), options, SEED, **asked)
+
+
+def plan_of(config: Path, *overrides: str, **asked) -> Plan:
+    """The plan of a config, as `train` makes it."""
+    chosen = settings_of(read_document(config.read_text(), str(config)), overrides)
+    processes = asked.pop("processes", 1)
+    return training.plan_of(chosen, training.Asked("", **asked), processes)
+
+
+def train(plan: Plan, folder: Path, **asked) -> list[str]:
+    """Train; what was said."""
+    said: list[str] = []
+    run.train(plan, folder, asked.pop("notify", lambda *_, **__: None), said.append, **asked)
+    return said
+
+
+def last_checkpoint(folder: Path) -> checkpoint.Checkpoint:
+    place = folder / "checkpoints"
+    return checkpoint.load(place, checkpoint.names(place)[0])
 
 
 CONFIG = """

@@ -18,8 +18,8 @@ from rankdistill.student.fields.fit import fit_fields
 from rankdistill.student.fields.options import FieldsOptions
 from rankdistill.student.losses.schedule import Moment
 from rankdistill.student.objectives import Objectives
+from rankdistill.student.plan import Plan
 from rankdistill.student.reading import lists_source
-from rankdistill.student.run import Plan
 from rankdistill.student.scoring import Scorer
 from rankdistill.training import resolved_kinds
 from tests.student.kit import built
@@ -49,7 +49,7 @@ def plan(request, tmp_path_factory):
 
 def drawing(plan, **changed):
     options = plan.options.model_copy(update=changed)
-    source = plan.source("train")
+    source = plan.learned()
     fields = fit_fields(FieldsOptions(), (source.read([piece]) for piece in source.pieces))
     return replace(plan, options=options).drawing(source, fields)
 
@@ -97,7 +97,8 @@ def test_graded_lists_of_the_table_stand_in_the_teacher_s_order_too(plan):
 
 
 def test_row_groups_of_other_splits_are_not_read(plan):
-    train, valid, both = (plan.source(*splits) for splits in (["train"], ["valid"], []))
+    train, valid = plan.learned(), plan.held_out()
+    both = lists_source(plan.data_set, plan.build)
     assert {piece.dt for piece in train.pieces} == {"2026-11-01"}
     assert {piece.dt for piece in valid.pieces} == {"2026-11-02"}
     assert sorted([*train.pieces, *valid.pieces], key=str) == sorted(both.pieces, key=str)

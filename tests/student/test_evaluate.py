@@ -16,6 +16,7 @@ from rankdistill import cli
 from rankdistill.errors import ConfigError, TrainingError
 from rankdistill.evaluating import Asked, evaluate
 from rankdistill.student.evaluation.page import page
+from rankdistill.training import Asked as AskedToTrain
 from rankdistill.training import train
 from rankdistill.verbs import Run
 from tests.quality.page_kit import PAYLOADS, Dom, harmful
@@ -29,12 +30,12 @@ def place(tmp_path_factory) -> Path:
     """A build, and two students of it: `feedback` learns from clicks alone."""
     folder = tmp_path_factory.mktemp("evaluate")
     _, chosen = built(folder)
-    train(Run("train"), chosen, str(folder / "run"), None, None)
+    train(Run("train"), chosen, AskedToTrain(str(folder / "run")))
     fed = chosen.train.model_copy(
         update={"objectives": chosen.train.model_validate(FEEDBACK).objectives}
     )
     own = chosen.model_copy(update={"train": fed})
-    train(Run("train"), own, str(folder / "feedback"), None, None)
+    train(Run("train"), own, AskedToTrain(str(folder / "feedback")))
     return folder
 
 
@@ -149,10 +150,11 @@ def test_a_run_with_options_of_another_version_is_told_as_such(place, tmp_path):
         evaluated(place, run=str(tmp_path / "run"))
 
 
-def test_a_lost_training_set_is_told(place, tmp_path):
+def test_a_log_without_times_cannot_tell_what_was_learned(place, tmp_path):
     shutil.copytree(place / "run", tmp_path / "run")
     file = tmp_path / "run" / "run.json"
-    file.write_text(file.read_text().replace('"data_set": "', '"data_set": "/nowhere'))
+    facts = json.loads(file.read_text())
+    file.write_text(json.dumps(facts | {"learned": facts["learned"] | {"until": None}}))
     found = evaluated(place, run=str(tmp_path / "run"), data=str(place / "feed"))
     assert any("cannot be told" in note for note in found["notes"])
 

@@ -17,7 +17,7 @@ pytest.importorskip("torch")
 import torch
 
 from rankdistill import cli
-from rankdistill.student.run import load_student
+from rankdistill.student.folder import load_student
 from rankdistill.student.serving.opened import open_export
 from tests.student.export_kit import fresh
 from tests.student.kit import built

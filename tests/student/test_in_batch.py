@@ -74,7 +74,7 @@ def learned(source, uniform, beta, num_epochs=60):
                 beta=beta,
             )
             loss.backward()
-            scorer.table.step(0.3)
+            scorer.table.update(scorer.table.gradients(), 0.3)
     chunk = make(source.pieces, None)
     with torch.no_grad():
         slots = scorer.score(chunk).slots.numpy()

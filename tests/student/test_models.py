@@ -209,7 +209,7 @@ def test_every_parameter_and_row_that_is_looked_up_is_trained(made, options):
     (scored.slots.square().sum() + scored.of("click").slots.sum()).backward()
     for name, parameter in scorer.student.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
-    scorer.table.step(0.1)
+    scorer.table.update(scorer.table.gradients(), 0.1)
     moved = (scorer.table.weight != before).any(1).numpy()
     sides = [side.plain() for side in (chunk.users, chunk.items)]
     touched = [side.codes.ravel() for side in sides] + [b.codes for s in sides for b in s.bags]

@@ -37,7 +37,7 @@ from rankdistill.student.losses.options import (
 )
 from rankdistill.student.losses.schedule import LateSchedule, Moment, StepSchedule
 from rankdistill.student.objectives import Objectives
-from rankdistill.student.run import Plan
+from rankdistill.student.plan import Plan
 from rankdistill.student.scoring import Scorer
 from rankdistill.student.views import VIEWS, as_cosines
 from rankdistill.training import resolved_kinds
@@ -67,7 +67,7 @@ def chunk_of(tmp_path_factory):
     def made(terms):
         kinds = resolved_kinds(chosen, build)
         plan = Plan(data_set, build, chosen.train, Objectives(terms).for_kinds(kinds), kinds, 1)
-        source = plan.source("train")
+        source = plan.learned()
         fields = fit_fields(FieldsOptions(), (source.read([piece]) for piece in source.pieces))
         chunk = plan.drawing(source, fields)(source.pieces, 0)
         return Scorer.new(plan.options.model, fields, 1, 0.01), chunk, plan.objectives

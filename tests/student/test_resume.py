@@ -19,6 +19,7 @@ from rankdistill import cli
 from rankdistill.store.dataset import DataSet
 from rankdistill.student import run as runs
 from rankdistill.student.objectives import Objectives, default_terms
+from rankdistill.student.plan import Plan
 from tests.student.kit import built
 
 
@@ -37,9 +38,7 @@ def plan_of(chosen):
     data_set = DataSet.open(chosen.output)
     kinds = {"pairwise": chosen.samples.pairwise.for_student(chosen.student)}
     objectives = Objectives(default_terms(has_response=True))
-    return runs.Plan(
-        data_set, data_set.newest(), chosen.train, objectives, kinds, chosen.seed, None
-    )
+    return Plan(data_set, data_set.newest(), chosen.train, objectives, kinds, chosen.seed, None)
 
 
 def train(chosen, folder, kill_at=None, said=None):

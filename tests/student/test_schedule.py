@@ -24,6 +24,7 @@ from rankdistill.student.losses.schedule import (
     factor,
 )
 from rankdistill.student.objectives import Objectives
+from rankdistill.student.plan import Plan
 from tests.student.kit import built
 
 
@@ -59,9 +60,7 @@ def plan_of(tmp_path_factory):
 
     def made(*terms):
         objectives = Objectives({"main": terms})
-        return runs.Plan(
-            data_set, data_set.newest(), chosen.train, objectives, kinds, chosen.seed, None
-        )
+        return Plan(data_set, data_set.newest(), chosen.train, objectives, kinds, chosen.seed, None)
 
     return made
 

@@ -18,7 +18,7 @@ from rankdistill.log.vectors import VectorTable
 from rankdistill.student.embedding import EmbeddingTable
 from rankdistill.student.fields.fit import fit_fields
 from rankdistill.student.fields.options import FieldsOptions
-from rankdistill.student.run import load_student
+from rankdistill.student.folder import load_student
 from rankdistill.student.start import start_from
 from tests.student.fields_kit import listed
 from tests.student.kit import built

@@ -19,9 +19,9 @@ from rankdistill.student.chunk import Chunk, Encoded
 from rankdistill.student.drawing import Drawing, Outside
 from rankdistill.student.evaluation.options import EvaluateOptions
 from rankdistill.student.fields.encode import Fields
+from rankdistill.student.folder import load_student
 from rankdistill.student.options import BatchOptions
 from rankdistill.student.reading import ListsSource
-from rankdistill.student.run import load_student
 from rankdistill.student.scoring import Scorer
 
 BLOCK = 65_536  # users or items at a time

@@ -43,6 +43,30 @@ class Snapshot:
                 columns[name] = self.rows.column(name).take(index)
         return pa.RecordBatch.from_pydict(columns)
 
+    def after(self, before: Snapshot) -> Snapshot:
+        """These items, and those that `before` alone has, in the columns of these."""
+        if not before.rows.num_rows:
+            return self
+        if not self.rows.num_rows:
+            return before
+        ids = before.rows.column("item_id")
+        known = xxh64(self.rows.column("item_id"))
+        others = pa.array(np.flatnonzero(~np.isin(xxh64(ids), known)))
+        rows = before.rows.take(others)
+        columns = {
+            field.name: (
+                rows.column(field.name).cast(field.type)
+                if field.name in rows.schema.names
+                else pa.nulls(len(others), field.type)
+            )
+            for field in self.rows.schema
+        }
+        whole = pa.concat_batches(
+            [self.rows, pa.RecordBatch.from_pydict(columns, schema=self.rows.schema)]
+        )
+        order = np.argsort(xxh64(whole.column("item_id")), kind="stable")
+        return Snapshot(whole.take(pa.array(order)))
+
 
 class Newest:
     """Rows of items with their times, of which the newest of each item stays; of those of one

@@ -24,11 +24,11 @@ from rankdistill import __version__
 from rankdistill.catalogue.ann import build_index, faiss_package, settled
 from rankdistill.catalogue.nearest import MAX_PRODUCT
 from rankdistill.catalogue.nearest import Vectors as Searched
-from rankdistill.errors import InputError
+from rankdistill.errors import InputError, TrainingError
 from rankdistill.export.folder import Folder, new_folder
 from rankdistill.student import serving
 from rankdistill.student.fields.encode import Fields
-from rankdistill.student.run import load_student
+from rankdistill.student.folder import load_student
 from rankdistill.student.scoring import Scorer
 from rankdistill.student.serving import parity, tower
 from rankdistill.student.serving.options import ExportOptions
@@ -167,7 +167,15 @@ def export(
     ResourceError E0404; then there is no `out`.
     """
     _need_packages(options)
-    return hand_over(*load_student(run), options, run, out, notify=notify)
+    scorer, fields, facts = load_student(run)
+    if facts["options"]["mode"] == "incremental":
+        raise TrainingError(
+            "E0503",
+            f"the run in {run} is incremental: it hands over embeddings of user ids alone",
+            found=", ".join(each["file"] for each in facts["published"]),
+            help=f"give these to the server, or export the full run {facts['start']['full']}",
+        )
+    return hand_over(scorer, fields, facts, options, run, out, notify=notify)
 
 
 def hand_over(
