@@ -21,6 +21,7 @@ from rankdistill.student.fields.kept import FEATURES, FOLDER, load_fields, save_
 from rankdistill.student.folder import RUN_FILE, read_run, write_run
 from rankdistill.student.loader import Loader, whole
 from rankdistill.student.metrics import Metrics
+from rankdistill.student.options import TrainOptions
 from rankdistill.student.parallel import Group
 from rankdistill.student.plan import Plan
 from rankdistill.student.published import publish_users
@@ -146,16 +147,21 @@ def train(
     notify("started", rows=_rows_left(run.facts, trainer.progress, plan))
     if not group.is_first:
         return trainer.fit()
+    done = _told(trainer, folder, chosen)
+    run.finish(trainer)
+    return done
+
+
+def _told(trainer: Trainer, folder: Path, chosen: TrainOptions) -> Progress:
+    """Train, with its metrics in the folder and in the trackers."""
     step = trainer.progress.step
     metrics = Metrics(folder, chosen.metrics_every, trackers(chosen.trackers, folder, step))
     metrics.go_on(step)
     trainer.metrics = metrics
     try:
-        done = trainer.fit()
+        return trainer.fit()
     finally:
         metrics.close()
-    run.finish(trainer)
-    return done
 
 
 def _nothing(*said: Any, **facts: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -118,13 +119,27 @@ def test_a_recall_student_passes_its_top_to_this_one(place):
     assert value(found, "joint_recall@20@5@10") == value(found, "recall@5@10")
 
 
-def test_what_was_learned_from_is_no_test(place, monkeypatch):
-    from rankdistill.student.evaluation import frozen
-
-    monkeypatch.setattr(frozen, "TRAINED_ON", ("train", "valid"))
+def test_what_was_learned_from_is_no_test(place, tmp_path):
+    until = datetime(2026, 11, 2, 12, tzinfo=UTC)
+    run = learned_until(place, tmp_path, int(until.timestamp() * 1e6))
     with pytest.raises(TrainingError, match="E0502") as caught:
-        evaluated(place)
-    assert "trained until 2026-11-02" in caught.value.found
+        evaluated(place, run=run, data=str(place / "feed"))
+    assert "trained until 2026-11-02 12:00" in caught.value.found
+
+
+def test_a_log_without_times_cannot_tell_what_was_learned(place, tmp_path):
+    run = learned_until(place, tmp_path, None)
+    found = evaluated(place, run=run, data=str(place / "feed"))
+    assert any("cannot be told" in note for note in found["notes"])
+
+
+def learned_until(place, folder, time):
+    """The run, as if the last request that it learned from was of that time."""
+    shutil.copytree(place / "run", folder / "run")
+    file = folder / "run" / "run.json"
+    facts = json.loads(file.read_text())
+    file.write_text(json.dumps(facts | {"learned": facts["learned"] | {"until": time}}))
+    return str(folder / "run")
 
 
 def test_without_a_config_only_its_own_block_is_set(place):
@@ -148,15 +163,6 @@ def test_a_run_with_options_of_another_version_is_told_as_such(place, tmp_path):
     file.write_text(file.read_text().replace('"epochs"', '"rounds"', 1))
     with pytest.raises(TrainingError, match="another version"):
         evaluated(place, run=str(tmp_path / "run"))
-
-
-def test_a_log_without_times_cannot_tell_what_was_learned(place, tmp_path):
-    shutil.copytree(place / "run", tmp_path / "run")
-    file = tmp_path / "run" / "run.json"
-    facts = json.loads(file.read_text())
-    file.write_text(json.dumps(facts | {"learned": facts["learned"] | {"until": None}}))
-    found = evaluated(place, run=str(tmp_path / "run"), data=str(place / "feed"))
-    assert any("cannot be told" in note for note in found["notes"])
 
 
 def test_the_page_is_one_file_that_loads_nothing(place):
