@@ -15,10 +15,10 @@ from rankdistill.config import load
 from rankdistill.document import apply_overrides, read_document
 from rankdistill.errors import ConfigError, TrainingError
 from rankdistill.quality.text_table import text_table
-from rankdistill.reporting import made_folder, write
 from rankdistill.settings import Settings, read_settings
 from rankdistill.store.builds import Build
 from rankdistill.store.dataset import DataSet
+from rankdistill.store.outputs import made_folder, write
 from rankdistill.student.evaluation.options import EvaluateOptions
 from rankdistill.student.fields.options import FieldsOptions
 from rankdistill.training import need_torch

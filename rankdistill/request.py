@@ -133,15 +133,7 @@ def _reasons(
     lists: Lists, settings: Settings, log: dict[str, Any], samples: dict[str, Any], side: Side
 ) -> dict[str, Any]:
     """For each configured kind the reason of every candidate; log: what the build knew of it."""
-    known = LogFacts(
-        has_score=lists.has_score,
-        has_rank=True,
-        ranks_sampled=log["ranks"] == "sampled",
-        has_feedback=bool(log["feedback"]),
-        has_exposure=True,
-        score_kind=log["score_kind"],
-        feedback=tuple(log["feedback"]),
-    )
+    known = LogFacts.of_build(log)
     reasons = {}
     for kind, chosen in settings.samples.kinds().items():
         options = chosen.for_student(settings.student).for_log(known)

@@ -199,15 +199,7 @@ def _refuse_feedback(objectives: Any, known: Sequence[str]) -> None:
 def resolved_kinds(chosen: Settings, build: Build) -> dict[str, Any]:
     """The options of every kind that can be drawn afresh, resolved as for a build."""
     log = next(iter(build.days.values())).counts["log"]
-    facts = LogFacts(
-        has_score=log["score_kind"] is not None,
-        has_rank=True,
-        ranks_sampled=log["ranks"] == "sampled",
-        has_feedback=bool(log["feedback"]),
-        has_exposure=True,
-        score_kind=log["score_kind"],
-        feedback=tuple(log["feedback"]),
-    )
+    facts = LogFacts.of_build(log)
     found = {}
     for kind, default in DRAWN_AFRESH.items():
         options: Any = getattr(chosen.samples, kind) or default

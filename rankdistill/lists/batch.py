@@ -171,6 +171,13 @@ def numbers(column: pa.Array, dtype: type) -> np.ndarray:
     return column.to_numpy(zero_copy_only=False).astype(dtype, copy=False)
 
 
+def logits(probability: np.ndarray, hair: float) -> np.ndarray:
+    """ln(p / (1 - p)); 0 and 1 are taken for what is `hair` off them."""
+    held = np.clip(probability, hair, 1 - hair)
+    found: np.ndarray = np.log(held) - np.log1p(-held)
+    return found
+
+
 def segment_sum(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Sum of `values` [N] over each segment offsets[i] : offsets[i + 1] (int64 or float64 [R]).
 

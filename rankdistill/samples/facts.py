@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 ScoreKind = Literal["logit", "probability"]
 Student = Literal["recall", "prerank"]
@@ -51,6 +52,19 @@ class LogFacts:
     feedback: tuple[str, ...] = ()
     exposed_only: bool = False
     has_history: bool = True
+
+    @classmethod
+    def of_build(cls, log: Mapping[str, Any]) -> LogFacts:
+        """As far as a build says of its log (`log` in the counts of a day)."""
+        return cls(
+            has_score=log["score_kind"] is not None,
+            has_rank=True,
+            ranks_sampled=log["ranks"] == "sampled",
+            has_feedback=bool(log["feedback"]),
+            has_exposure=True,
+            score_kind=log["score_kind"],
+            feedback=tuple(log["feedback"]),
+        )
 
 
 def allows_exposed(student: Student, chosen: bool | None) -> bool:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from rankdistill.features.table import micros
 from rankdistill.hashing import xxh64
-from rankdistill.lists.batch import Lists, numbers
+from rankdistill.lists.batch import Lists, logits
 from rankdistill.samples.catalogue import SAMPLERS
 from rankdistill.samples.grade_rules import GradeOptions
 from rankdistill.samples.grades import grade
@@ -27,7 +27,7 @@ from rankdistill.student.shares import Shares
 from rankdistill.student.stored import StoredSamples
 
 NEGATIVES, POSITIVES, UNIFORM = "negatives", "positives", "uniform"
-HAIR = 2.0**-24  # below this, float32 does not tell 1 - p from 1
+HAIR = 2.0**-24  # below this, float32 does not tell 1 - p from 1: logits of about +-16
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Drawing:
         """bool [C]: the candidates that are drawn or looked at; None where all are kept."""
         if self.looked_at is None:
             return None
-        kept = np.zeros(len(columns["stage"]) + 1, dtype=bool)
+        kept = np.zeros(len(columns["teacher_rank"]) + 1, dtype=bool)
         for found in rows.values():
             for slots in found.slots.values():
                 kept[np.minimum(slots, len(kept) - 1)] = True
@@ -204,7 +204,6 @@ def slot_columns(lists: Lists, score_kind: str | None) -> dict[str, np.ndarray]:
     columns = {
         "teacher_rank": lists.teacher_rank,
         "score": lists.score,
-        "stage": lists.stage,
         "exposed": lists.exposed,
         "responded": lists.responded,
     }
@@ -212,18 +211,10 @@ def slot_columns(lists: Lists, score_kind: str | None) -> dict[str, np.ndarray]:
         columns["has_score"] = np.isfinite(lists.score)
         columns["logit"] = lists.score
         if score_kind == "probability":
-            columns["logit"] = logit(lists.score)
+            columns["logit"] = logits(lists.score, HAIR)
     for name in lists.feedback:
-        columns[f"feedback.{name}"] = numbers(lists.candidates.column(name), np.float64)
         columns[f"hit.{name}"] = lists.hits(name)
     return columns
-
-
-def logit(probability: np.ndarray) -> np.ndarray:
-    """ln(p / (1 - p)); 0 and 1 are taken for what is a hair off them, about +-16."""
-    held = np.clip(probability, HAIR, 1 - HAIR)
-    found: np.ndarray = np.log(held) - np.log1p(-held)
-    return found
 
 
 def drawn_rows(drawn: Points | Pairs | GradedLists | Negatives, num_requests: int) -> Drawn:

@@ -63,9 +63,6 @@ class EmbeddingTable:
     def dim(self) -> int:
         return self.weight.shape[1]
 
-    def to(self, device: torch.device) -> EmbeddingTable:
-        return EmbeddingTable(self.weight.to(device), self.state.to(device))
-
     def gather(self, codes: torch.Tensor) -> torch.Tensor:
         """The rows of the codes, int64 [...]: float32 [..., D]; a leaf where gradients are on."""
         rows = self.weight.index_select(0, codes.reshape(-1)).reshape(*codes.shape, self.dim)
@@ -116,7 +113,3 @@ class EmbeddingTable:
             held.mul_(1 - lr * l2)
         held.addcdiv_(touched.grads, state.sqrt()[:, None], value=-lr)
         self.weight.index_copy_(0, row, held)
-
-    def forget(self) -> None:
-        """Let go of rows that were handed out and are not to be updated."""
-        self._given.clear()

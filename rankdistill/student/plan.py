@@ -75,11 +75,13 @@ class Plan:
         """How batches to validate on are made."""
         return Drawing(source, fields, {}, self.seed, grade=RankBucket())
 
+    @cached_property
     def learned(self) -> ListsSource:
         """The lists to train on; of an incremental run those that have a time."""
         between = self.between or (EVER if self.is_incremental else None)
         return self.source("train", "all", dts=self.dts, between=between)
 
+    @cached_property
     def held_out(self) -> ListsSource:
         """The lists to validate on, of all days of the build."""
         return self.source("valid")

@@ -51,7 +51,7 @@ class Run:
 
     def trainer(self) -> Trainer:
         plan, chosen, group = self.plan, self.plan.options, self.group
-        learned, held_out = plan.learned(), plan.held_out()
+        learned, held_out = plan.learned, plan.held_out
         checked = plan.checking(held_out, self.fields)
         names = list(plan.objectives.terms)
         loader = Loader(
@@ -212,11 +212,11 @@ def _begin(plan: Plan, folder: Path, before: Before | None) -> None:
 def _learned(plan: Plan, before: Before | None) -> dict[str, Any]:
     """What there is to train on: requests, and the time of the last one that the student will
     have learned from. TrainingError E0502 where there is none, or none to validate on."""
-    span = plan.learned().span()
+    span = plan.learned.span()
     if not span.num:
         raise watch.nothing_learned()
     chosen = plan.options.validation
-    if chosen is not None and not (num := plan.held_out().span().num):
+    if chosen is not None and not (num := plan.held_out.span().num):
         raise watch.nothing_to_validate(chosen.measure, num)
     earlier = None if before is None else before.facts["learned"]["until"]
     until = max((each for each in (span.last, earlier) if each is not None), default=None)
@@ -224,7 +224,7 @@ def _learned(plan: Plan, before: Before | None) -> dict[str, Any]:
 
 
 def _fitted(plan: Plan, tables: Tables, before: Before | None) -> Fields:
-    source = plan.learned()
+    source = plan.learned
     batches = (source.read([piece]) for piece in source.pieces)
     fields = fit_fields(plan.options.fields, batches, tables)
     return fields if before is None else warm.grown(fields, before, plan.options)

@@ -49,7 +49,7 @@ def plan(request, tmp_path_factory):
 
 def drawing(plan, **changed):
     options = plan.options.model_copy(update=changed)
-    source = plan.learned()
+    source = plan.learned
     fields = fit_fields(FieldsOptions(), (source.read([piece]) for piece in source.pieces))
     return replace(plan, options=options).drawing(source, fields)
 
@@ -97,7 +97,7 @@ def test_graded_lists_of_the_table_stand_in_the_teacher_s_order_too(plan):
 
 
 def test_row_groups_of_other_splits_are_not_read(plan):
-    train, valid = plan.learned(), plan.held_out()
+    train, valid = plan.learned, plan.held_out
     both = lists_source(plan.data_set, plan.build)
     assert {piece.dt for piece in train.pieces} == {"2026-11-01"}
     assert {piece.dt for piece in valid.pieces} == {"2026-11-02"}

@@ -102,7 +102,7 @@ def test_only_user_ids_that_the_hours_changed_are_published(place):
 def test_requests_come_once_in_the_order_of_their_times_and_from_the_hours_alone(place):
     folder, config, own = place
     plan = plan_of(config, *own, **HOURS)
-    source, known = plan.learned(), requests_of(plan)
+    source, known = plan.learned, requests_of(plan)
     fields = load_fields(folder / "hours", read_run(folder / "hours"))
     options = BatchOptions(requests=3, pool=10)
     loader = Loader(source, plan.drawing(source, fields), options, 7, is_timely=True)
@@ -161,7 +161,7 @@ def test_another_student_is_refused(place, tmp_path):
 def test_two_halves_of_the_time_are_the_whole_of_it(place):
     _, config, own = place
     sizes = [
-        plan_of(config, *own, first=first, last=last).learned().span().num
+        plan_of(config, *own, first=first, last=last).learned.span().num
         for first, last in [(HOURS["first"], NOON), (NOON, HOURS["last"]), HOURS.values()]
     ]
     assert min(sizes) > 5 and sizes[0] + sizes[1] == sizes[2]
@@ -183,9 +183,9 @@ def test_days_and_times_that_are_none_are_refused(place, asked, code):
 def test_days_narrow_what_is_trained_on_and_not_what_is_validated_on(place):
     plan = plan_of(place[1], first="2026-11-02", last="2026-11-02")
     assert plan.dts == ["2026-11-02"]
-    assert {piece.dt for piece in plan.learned().pieces} == {"2026-11-02"}
+    assert {piece.dt for piece in plan.learned.pieces} == {"2026-11-02"}
     at = datetime(2026, 11, 2, tzinfo=UTC)
-    assert plan.learned().span().first >= int(at.timestamp() * 1e6)
+    assert plan.learned.span().first >= int(at.timestamp() * 1e6)
 
 
 @pytest.mark.parametrize("change", ["train.start.run=null", "train.epochs=2"])

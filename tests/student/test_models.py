@@ -175,7 +175,7 @@ def test_the_losses_of_an_objective_see_its_own_head(made, options):
     moment = Moment(1, 0.1)
     sum(loss for _, loss in objectives.losses(scorer.score(chunk), chunk, moment)).backward()
     assert scorer.student.heads.scale.grad is None
-    scorer.table.forget()
+    scorer.table.gradients()
     scored = scorer.score(chunk)
     found = dict(Objectives({"click": [BceLoss()]}).losses(scored, chunk, moment))
     found["click.bce.feedback"].backward()

@@ -17,12 +17,13 @@ import torch
 from typer.testing import CliRunner
 
 from rankdistill import cli
+from rankdistill.lists.batch import logits
 from rankdistill.samples.listwise import ListwiseOptions
 from rankdistill.settings import read_settings
 from rankdistill.store.dataset import DataSet
 from rankdistill.student import objectives as objectives_module
 from rankdistill.student.catalogue import LOSSES
-from rankdistill.student.drawing import logit
+from rankdistill.student.drawing import HAIR
 from rankdistill.student.fields.fit import fit_fields
 from rankdistill.student.fields.options import FieldsOptions
 from rankdistill.student.losses.options import (
@@ -67,7 +68,7 @@ def chunk_of(tmp_path_factory):
     def made(terms):
         kinds = resolved_kinds(chosen, build)
         plan = Plan(data_set, build, chosen.train, Objectives(terms).for_kinds(kinds), kinds, 1)
-        source = plan.learned()
+        source = plan.learned
         fields = fit_fields(FieldsOptions(), (source.read([piece]) for piece in source.pieces))
         chunk = plan.drawing(source, fields)(source.pieces, 0)
         return Scorer.new(plan.options.model, fields, 1, 0.01), chunk, plan.objectives
@@ -207,7 +208,7 @@ def test_similarity_is_that_of_positive_and_negative_items(chunk_of):
 
 
 def test_probabilities_of_the_teacher_become_logits():
-    found = logit(np.array([0.5, 0.8, 0.0, 1.0, np.nan], np.float32))
+    found = logits(np.array([0.5, 0.8, 0.0, 1.0, np.nan], np.float32), HAIR)
     assert found[:2].tolist() == pytest.approx([0.0, np.log(4)])
     assert found[2:4].tolist() == pytest.approx([-24 * np.log(2), 24 * np.log(2)])
     assert np.isnan(found[4])

@@ -89,7 +89,7 @@ def new_scorer(plan, fields):
 
 def trained(plan, fields, group, num=6):
     """A student after some steps, each of the mean loss of as many batches as processes."""
-    source = plan.learned()
+    source = plan.learned
     make = plan.drawing(source, fields)
     scorer = new_scorer(plan, fields)
     optimizer = Optimizer(scorer, plan.options.optimizer, group)
@@ -105,7 +105,7 @@ def trained(plan, fields, group, num=6):
 
 def trained_alone(plan, fields, size, num=3):
     """The same by one process that takes the mean of the losses of `size` batches."""
-    source = plan.learned()
+    source = plan.learned
     scorer = new_scorer(plan, fields)
     optimizer = Optimizer(scorer, plan.options.optimizer, Group())
     batches = list(

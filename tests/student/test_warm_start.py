@@ -49,7 +49,7 @@ def next_day(place, own, name, **asked):
 
 
 def fitted(plan):
-    source = plan.learned()
+    source = plan.learned
     batches = (source.read([piece]) for piece in source.pieces)
     return fit_fields(plan.options.fields, batches)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rankdistill.lists.batch import segment_sum
+from rankdistill.lists.batch import logits, segment_sum
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measure import (
     Gate,
@@ -48,7 +48,7 @@ def entropies(found: Scored, temperature: float, score_kind: str | None) -> np.n
     fewer than two candidates; float64 [R]."""
     below = found.below_best
     if score_kind == "probability":
-        logit = _logits(found.score)
+        logit = logits(found.score, LEAST)
         best = np.maximum.reduceat(logit, found.offsets[:-1][found.lengths > 0])
         below = logit - np.repeat(best, found.lengths[found.lengths > 0])
     below = below / temperature if temperature != 1 else below
@@ -60,11 +60,6 @@ def entropies(found: Scored, temperature: float, score_kind: str | None) -> np.n
     mean = segment_sum(np.nan_to_num(share, copy=False), found.offsets) / z
     entropy = (np.log(z) - mean) / np.log(np.maximum(found.lengths, 2))
     return np.clip(entropy, 0, 1)
-
-
-def _logits(probability: np.ndarray) -> np.ndarray:
-    held = np.clip(probability, LEAST, 1 - LEAST)
-    return np.log(held) - np.log1p(-held)
 
 
 def _read(state: State, shared: Shared) -> Reading:

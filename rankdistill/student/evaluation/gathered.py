@@ -27,7 +27,6 @@ from rankdistill.student.evaluation.segments import Named, Segment, binned, labe
 from rankdistill.student.order import pools
 from rankdistill.student.reading import ListsSource
 
-ITEM_SEGMENTS = ("item_popularity", "item_age", "position")
 ASKED = name_key("evaluate.catalogue.requests")
 
 

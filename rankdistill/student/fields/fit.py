@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,12 +18,6 @@ from rankdistill.student.fields.encode import BagField, Fields, NumberField, One
 from rankdistill.student.fields.learned import Grid, Moments
 from rankdistill.student.fields.snapshot import Newest, Snapshot
 from rankdistill.student.vocabulary import Counting, plain
-
-
-class Learner(Protocol):
-    """What is added up of a column: values [n], and how often each stands there (int64 [n])."""
-
-    def add(self, values: pa.Array, times: np.ndarray) -> None: ...
 
 
 class Nothing:
@@ -50,7 +44,7 @@ class Values:
 
 
 def learner(field: chosen.OneField) -> Any:
-    """What a field has to add up."""
+    """What adds up a field's column: `add`(values [n], how often each stands there: int64 [n])."""
     if isinstance(field, chosen.NumberField):
         return Moments()
     if isinstance(field, chosen.QuantileField):
