@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -48,16 +47,16 @@ def test_help_is_quick_and_loads_nothing_heavy():
         "import sys; from rankdistill.cli import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'numpy', 'pyarrow', 'duckdb', 'deltalake', 'pyspark', 'pandas', 'pydantic'}\n"
-        "sys.exit(', '.join(heavy & set(sys.modules)))"
+        "print(*sys.modules, sep='\\n', file=sys.stderr)"
     )
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert done.stderr.strip() == ""
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "preview" in done.stdout
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3
+    modules = set(done.stderr.split())
+    heavy = {"numpy", "pyarrow", "duckdb", "deltalake", "pyspark", "pandas", "pydantic", "torch"}
+    assert not heavy & modules
+    # 330 modules take 0.2 s on two cores; imports are what the start costs on any machine.
+    assert len(modules) < 380
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
