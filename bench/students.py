@@ -55,8 +55,8 @@ def batch(user: np.ndarray, item: np.ndarray) -> Chunk:
 
 
 def scorer_of(student: Student, num_rows: int) -> Scorer:
-    weight = (torch.rand(num_rows, student.width) - 0.5) * 0.02
-    return Scorer(student, EmbeddingTable(weight, torch.full((num_rows,), 1e-10)))
+    keys = np.arange(num_rows, dtype=np.uint64)
+    return Scorer(student, EmbeddingTable.new(keys, student.width, 1, 0.01, 1e-10))
 
 
 def step(scorer: Scorer, chunk: Chunk, adam: torch.optim.Optimizer | None = None) -> None:

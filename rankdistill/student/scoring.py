@@ -70,9 +70,7 @@ class Scorer:
 
     def _mean(self, bag: Bag) -> torch.Tensor:
         """The mean of each list's rows, float32 [n, D]."""
-        rows = self.table.gather(torch.from_numpy(bag.codes))
-        lengths = torch.from_numpy(np.diff(bag.start))
-        return torch.segment_reduce(rows, "mean", lengths=lengths, axis=0, unsafe=True)
+        return self.table.means(torch.from_numpy(bag.codes), torch.from_numpy(bag.start))
 
     def score(self, chunk: Chunk) -> Scored:
         """Each user's and each distinct item's vector once, and the logit of every slot, of the
