@@ -148,7 +148,7 @@ class EmbeddingTable:
     ) -> EmbeddingTable:
         """Rows drawn uniformly from [-scale, scale) by a hash of what names them (keys: uint64
         [V]), so that a value starts alike in any vocabulary; start: of every state."""
-        weight = np.empty((len(keys), dim), dtype=np.float32)
+        weight = np.empty((len(keys), dim), dtype=np.float32)  # in huge pages, torch's is not
         step = max(_PIECE // dim, 1)
         for first in range(0, len(keys), step):
             own = keys[first : first + step, None]
@@ -156,6 +156,10 @@ class EmbeddingTable:
             weight[first : first + step] = (2 * lot - 1) * scale
         state = torch.full((len(keys),), start, dtype=torch.float32)
         return cls(torch.from_numpy(weight), state)
+
+    def to(self, device: torch.device) -> EmbeddingTable:
+        """The same on that device."""
+        return EmbeddingTable(self.weight.to(device), self.state.to(device))
 
     @property
     def dim(self) -> int:
