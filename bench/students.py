@@ -160,22 +160,27 @@ class Plain(nn.Module):
 
 
 def requests_of(num: int, size: int, fields: int) -> tuple[Chunk, np.ndarray, np.ndarray]:
-    """`size` pairs as the kernel cuts them: requests of 60 ranked candidates, each of the ten
-    highest against four of the others; codes of user and item of the two sides of every pair."""
+    """`size` pairs as the loader hands them over: requests of 60 ranked candidates, each of the
+    ten highest against four of the others, and of them the slots in a pair alone; codes of user
+    and item of the two sides of every pair. Items have a long tail and 4 values each."""
     rng = np.random.default_rng(5)
-    of_request, length = 40, 60
+    of_request, length, num_items = 40, 60, num // 10
     requests = size // of_request
     user = rng.integers(0, num, (requests, fields))
-    item = popular(rng, num, requests * length * fields).reshape(-1, fields)
+    items = rng.integers(0, num, (num_items, fields))
+    own = popular(rng, num_items, requests * length)
     first = np.repeat(length * np.arange(requests), of_request)
     pos = first + np.tile(np.repeat(np.arange(10), 4), requests)
     neg = first + rng.integers(10, length, len(first))
+    kept, slot = np.unique([pos, neg], return_inverse=True)
     values = {"weight": np.ones(len(pos)), "margin": np.zeros(len(pos))}
     start = of_request * np.arange(requests + 1)
-    drawn = {"pairwise": Drawn(start, {"pos": pos, "neg": neg}, values)}
-    ids, offsets = pa.array(np.arange(requests)), length * np.arange(requests + 1)
-    chunk = Chunk(ids, offsets, Encoded(user), Encoded(item), {}, drawn)
-    return chunk, user.repeat(of_request, 0), np.stack([item[pos], item[neg]], 1)
+    drawn = {"pairwise": Drawn(start, dict(zip(("pos", "neg"), slot, strict=True)), values)}
+    offsets = np.searchsorted(kept, length * np.arange(requests + 1))
+    known, place = np.unique(own[kept], return_inverse=True)
+    held = Encoded(items[known], place=place)
+    chunk = Chunk(pa.array(np.arange(requests)), offsets, Encoded(user), held, {}, drawn)
+    return chunk, user.repeat(of_request, 0), items[own[np.stack([pos, neg], 1)]]
 
 
 def towers(num: int, size: int, fields: int = 4, dim: int = 16) -> None:
