@@ -31,6 +31,9 @@ from rankdistill.student.models.options import FmOptions, TwoTowerOptions
 from rankdistill.student.models.student import Student
 from rankdistill.student.models.two_tower import TwoTower
 from rankdistill.student.objectives import Objectives
+from rankdistill.student.optimizer import Optimizer
+from rankdistill.student.options import OptimizerOptions
+from rankdistill.student.parallel import Group
 from rankdistill.student.scoring import Scorer
 from rankdistill.training import plan_of
 
@@ -226,7 +229,8 @@ def towers_beside(
 
 
 def loader(config: Path) -> None:
-    """The lists of a data set that is built, as `train` reads them."""
+    """The lists of a data set that is built, as `train` reads them; and what training waits for
+    them, beside its steps."""
     plan = plan_of(read_settings(config))
     source = plan.source("train", "all")
     fields = fit_fields(plan.options.fields, (source.read([p]) for p in source.pieces))
@@ -240,6 +244,30 @@ def loader(config: Path) -> None:
 
     taken = seconds(lambda: sum(1 for _ in epoch()))
     print(f"loader  {rows:,} rows of {columns} columns: {rows / taken / 1e6:.2f} M rows/s (goal 3)")
+    for model in (FmOptions(dim=DIM), TwoTowerOptions(dim=DIM, towers=WIDTHS)):
+        scorer = Scorer.new(model, fields, 1, 1e-10, list(plan.objectives.terms))
+        waited, total = waiting(epoch(), scorer, plan.objectives)
+        print(
+            f"loader  {model.kind} dim {DIM}, {', '.join(plan.objectives.view_names)}: training "
+            f"waits {waited:.2f} of {total:.2f} s, {waited / total:.1%} (goal 5 %)"
+        )
+
+
+def waiting(
+    batches: Iterator[Chunk], scorer: Scorer, objectives: Objectives
+) -> tuple[float, float]:
+    """Seconds that training waits for batches after the first, and all of its seconds."""
+    optimizer = Optimizer(scorer, OptimizerOptions(), Group())
+    waited = 0.0
+    chunk = next(batches, None)
+    start = time.perf_counter()
+    while chunk is not None:
+        losses = dict(objectives.losses(scorer.score(chunk), chunk, Moment(1, 0.5)))
+        optimizer.update(optimizer.gradients(losses))
+        asked = time.perf_counter()
+        chunk = next(batches, None)
+        waited += time.perf_counter() - asked
+    return waited, time.perf_counter() - start
 
 
 def main() -> None:
