@@ -138,6 +138,8 @@ def train(
     if not group.is_first:
         notify, say = _nothing, _nothing
     with exactly(plan.device):
+        if plan.device.type == "cuda":
+            say(f"trains on {torch.cuda.get_device_name(plan.device)}")
         return _train(plan, folder, notify, say, group)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,24 @@ def train(plan: Plan, folder: Path, **asked) -> list[str]:
     said: list[str] = []
     run.train(plan, folder, asked.pop("notify", lambda *_, **__: None), said.append, **asked)
     return said
+
+
+class Killed(BaseException):
+    """Stands for a kill between two steps."""
+
+
+def train_until(plan: Plan, folder: Path, num_steps: int) -> None:
+    """Train, killed after so many steps of this process."""
+    steps = 0
+
+    def notify(event, **_):
+        nonlocal steps
+        steps += event == "progress"
+        if steps == num_steps:
+            raise Killed
+
+    with suppress(Killed):
+        train(plan, folder, notify=notify)
 
 
 def last_checkpoint(folder: Path) -> checkpoint.Checkpoint:
