@@ -30,7 +30,7 @@ THERE = f"{NAME}:0"
 COPY = torch.ops.aten.copy_.default
 MAY_MEET = (COPY, torch.ops.aten._to_copy.default)
 # Of what torch.use_deterministic_algorithms refuses on CUDA, that which training might come to use.
-REFUSED = {"bincount", "cumsum", "histc", "kthvalue", "median", "put_", "_embedding_bag"}
+REFUSED = {"bincount", "cumsum", "histc", "kthvalue", "median", "put_"}
 
 
 def install() -> None:
