@@ -59,6 +59,10 @@ class EmbeddingTable:
         state = torch.full((len(keys),), start, dtype=torch.float32)
         return cls(torch.from_numpy(weight), state)
 
+    def to(self, device: torch.device) -> EmbeddingTable:
+        """The same on that device."""
+        return EmbeddingTable(self.weight.to(device), self.state.to(device))
+
     @property
     def dim(self) -> int:
         return self.weight.shape[1]
@@ -84,7 +88,7 @@ class EmbeddingTable:
         codes = torch.cat([self._none[:, 0].long(), *(codes.reshape(-1) for codes, _ in given)])
         grads = torch.cat([self._none, *(grad.reshape(-1, self.dim) for _, grad in given)])
         if only is not None:
-            kept = torch.zeros(len(codes), dtype=torch.bool)
+            kept = torch.zeros_like(codes, dtype=torch.bool)
             for first, last in only:
                 kept |= (codes >= first) & (codes < last)
             codes, grads = codes[kept], grads[kept]
@@ -92,7 +96,7 @@ class EmbeddingTable:
             codes, grads = share(codes, grads)
         row, place = torch.unique(codes, return_inverse=True)
         if len(row) < len(codes):
-            grads = torch.zeros(len(row), self.dim).to(grads).index_add_(0, place, grads)
+            grads = grads.new_zeros(len(row), self.dim).index_add_(0, place, grads)
         else:
             grads = torch.empty_like(grads).index_copy_(0, place, grads)
         return Touched(row, grads, grads.square().mean(1))

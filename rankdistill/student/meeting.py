@@ -14,13 +14,16 @@ from typing import Any
 import torch
 
 from rankdistill.student.chunk import Chunk
+from rankdistill.student.device import CPU, moved
 
 
 def meet(users: torch.Tensor, items: torch.Tensor, chunk: Chunk) -> torch.Tensor:
     """users[request] . items[item] of each slot, float [N]; users [R, d], items [I, d]."""
     links, device = chunk.links, users.device
-    found = (chunk.request, links.item, chunk.offsets, links.order, links.start)
-    request, item, offsets, order, start = (torch.from_numpy(each).to(device) for each in found)
+    request, item = moved(chunk.request, device), moved(links.item, device)
+    if device != CPU:  # cuSPARSE does not promise the same sums twice
+        return (users.index_select(0, request) * items.index_select(0, item)).sum(-1)
+    offsets, order, start = (moved(e, device) for e in (chunk.offsets, links.order, links.start))
     scores: torch.Tensor = _Meeting.apply(users, items, request, item, offsets, order, start)
     return scores
 

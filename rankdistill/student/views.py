@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from rankdistill.lists.batch import spans
 from rankdistill.student.chunk import Chunk
+from rankdistill.student.device import moved
 from rankdistill.student.losses.loss import Rows
 from rankdistill.student.meeting import meet
 
@@ -65,13 +66,13 @@ def gathered(
 ) -> Sample:
     """The scores of slots (int64 [B, n]) with targets [B, n], weights [B] and mask [B, n]."""
     device = scored.slots.device
-    at = torch.from_numpy(np.ascontiguousarray(slots, np.int64)).to(device)
+    at = moved(slots.astype(np.int64, copy=False), device)
     held = np.ones(slots.shape, dtype=bool) if mask is None else mask
     return Sample(
         scored.slots[at],
-        _floats(targets).to(device),
-        _floats(weights).to(device),
-        torch.from_numpy(held).to(device),
+        _floats(targets, device),
+        _floats(weights, device),
+        moved(held, device),
         {"similarity": lambda: _to_the_first(scored, at)},
     )
 
@@ -82,8 +83,8 @@ def _to_the_first(scored: Scored, at: torch.Tensor) -> torch.Tensor:
     return (vectors * vectors[:, :1]).sum(-1)
 
 
-def _floats(values: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, np.float32))
+def _floats(values: np.ndarray, device: torch.device) -> torch.Tensor:
+    return moved(values.astype(np.float32, copy=False), device)
 
 
 def feedback(scored: Scored, chunk: Chunk, label: str = "responded") -> Sample:
@@ -179,23 +180,24 @@ def in_batch(scored: Scored, chunk: Chunk) -> Sample:
     columns, positive = chunk.columns, chunk.drawn["positives"].slots["item"]
     uniform = chunk.drawn["uniform"].slots["item"] if "uniform" in chunk.drawn else positive[:0]
     pool = np.concatenate([positive, uniform])
-    item = scored.slot_item[torch.from_numpy(pool)]
-    request = torch.from_numpy(chunk.request[positive])
+    device = scored.users.device
+    item = scored.slot_item[moved(pool, device)]
+    request = moved(chunk.request[positive], device)
     matrix = scored.users[request] @ scored.items[item].T
     num_draws = max(len(pool) - 1, 1)  # a positive is not drawn against itself
     share = (len(positive) - 1) * columns["share"][pool]
     share += len(uniform) / max(chunk.num_items, 1)
     law = np.append(1.0, np.where(share > 0, share, 1.0)) / num_draws
-    log_q = _floats(np.log(law)).to(matrix.device)
+    log_q = _floats(np.log(law), device)
     mask = np.ones((len(positive), 1 + len(pool)), dtype=bool)
     mask[:, 1:] = ~_is_known(chunk, positive, pool)
-    targets = torch.zeros(mask.shape, device=matrix.device)
+    targets = torch.zeros(mask.shape, device=device)
     targets[:, 0] = 1
     return Sample(
         torch.cat([matrix.diagonal()[:, None], matrix], 1),
         targets,
-        torch.ones(len(mask), device=matrix.device),
-        torch.from_numpy(mask).to(matrix.device),
+        torch.ones(len(mask), device=device),
+        moved(mask, device),
         {"log_q": lambda: log_q.expand(len(mask), -1)},
     )
 
