@@ -50,7 +50,8 @@ class Optimizer:
         torch.stack(list(losses.values())).sum().backward()
         told = torch.stack([loss.detach() for loss in losses.values()])
         self._share(told)
-        rows = self._scorer.table.gradients(self._group.rows, self._only)
+        share = self._group.rows if self._group.size > 1 else None
+        rows = self._scorer.table.gradients(share, self._only)
         squares = rows.squares.sum() * rows.grads.shape[1]
         for each in self._dense:
             if each.grad is not None:

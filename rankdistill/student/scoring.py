@@ -65,8 +65,8 @@ class Scorer:
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """The inverse of `tensors`."""
-        found = EmbeddingTable(tensors["table.weight"], tensors["table.state"])
-        self.table = found.to(self.device)
+        self.table.weight.copy_(tensors["table.weight"])
+        self.table.state.copy_(tensors["table.state"])
         own = {name: tensors[f"student.{name}"] for name in self.student.state_dict()}
         self.student.load_state_dict(own)
 
@@ -82,9 +82,7 @@ class Scorer:
 
     def _mean(self, bag: Bag) -> torch.Tensor:
         """The mean of each list's rows, float32 [n, D]."""
-        rows = self.table.gather(moved(bag.codes, self.device))
-        lengths = moved(np.diff(bag.start), self.device)
-        return torch.segment_reduce(rows, "mean", lengths=lengths, axis=0, unsafe=True)
+        return self.table.means(moved(bag.codes, self.device), moved(bag.start, self.device))
 
     def score(self, chunk: Chunk) -> Scored:
         """Each user's and each distinct item's vector once, and the logit of every slot, of the
