@@ -47,7 +47,8 @@ def moved(values: np.ndarray, device: torch.device) -> torch.Tensor:
 
     From pinned memory the copy to a GPU waits for nothing, and nothing for it but what reads it.
     """
-    found = torch.from_numpy(np.ascontiguousarray(values))
+    # What Arrow holds is read-only, which torch warns of: copied.
+    found = torch.from_numpy(np.require(values, requirements=["C", "W"]))
     if device.type == "cuda":
         found = found.pin_memory()
     return found.to(device, non_blocking=True)
