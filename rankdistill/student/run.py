@@ -131,7 +131,7 @@ def train(
     """Train in `folder`, or go on where a run of the same plan stopped. group: of the processes
     that train together, whose first one alone speaks and writes.
 
-    Raises TrainingError E0501 to E0505, ConfigError E0105, ResourceError E0404, E0405.
+    Raises TrainingError E0501 to E0505, ConfigError E0105, ResourceError E0403 to E0405.
     """
     group = group or Group()
     torch.set_num_threads(plan.options.threads or torch.get_num_threads())

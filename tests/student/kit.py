@@ -124,6 +124,7 @@ train:
   epochs: 3
   batch: {requests: 16, pool: 40}
   checkpoint_every: 1
+  device: cpu
   threads: 1
 """
 

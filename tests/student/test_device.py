@@ -145,6 +145,18 @@ def test_on_cuda_only_algorithms_are_used_that_give_the_same_bytes_twice():
         pass
 
 
+def test_a_full_gpu_is_told_with_the_settings_to_change():
+    with (
+        patch.dict(os.environ),
+        patch.object(torch.cuda, "set_device"),
+        pytest.raises(ResourceError, match="memory of cuda:0 ran out") as caught,
+        exactly(torch.device("cuda:0")),
+    ):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+    assert caught.value.code == "E0403" and "train.batch.slots" in caught.value.help
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
 def test_a_run_of_another_device_is_not_gone_on_with(config, tmp_path):
     train(plan_of(config, *SHORT, "train.device=cpu"), tmp_path)
     assert read_run(tmp_path)["options"]["device"] == "cpu"
