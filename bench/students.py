@@ -66,9 +66,7 @@ def stepper(student: Student, num_rows: int) -> Callable[[Chunk], None]:
     return partial(step, Optimizer(scorer, OptimizerOptions(), Group()), scorer)
 
 
-def step(
-    optimizer: Optimizer, scorer: Scorer, chunk: Chunk, objectives: Objectives = BPR
-) -> None:
+def step(optimizer: Optimizer, scorer: Scorer, chunk: Chunk, objectives: Objectives = BPR) -> None:
     """What the trainer does."""
     losses = dict(objectives.losses(scorer.score(chunk), chunk, Moment(1, 0.5)))
     optimizer.update(optimizer.gradients(losses))

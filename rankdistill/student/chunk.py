@@ -224,3 +224,14 @@ class Chunk:
             last = int(np.searchsorted(self.offsets, limit, side="right")) - 1
             cuts.append(max(first + 1, min(last, first + max_requests)))
         return cuts
+
+
+def padded(values: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """values[begin : end] of each of B rows as [B, n] with zeros behind, and where they are;
+    n at least 1."""
+    lengths = end - begin
+    place = np.arange(int(lengths.max(initial=1)))
+    mask = place < lengths[:, None]
+    found = np.zeros(mask.shape, dtype=values.dtype)
+    found[mask] = values[spans(begin, lengths)]
+    return found, mask

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch.optim.adam import adam
 
+from rankdistill.student.device import moved
 from rankdistill.student.embedding import Touched
 from rankdistill.student.options import OptimizerOptions
 from rankdistill.student.parallel import Group
@@ -64,7 +66,8 @@ class Optimizer:
         if self._group.size == 1:
             return
         dense = list(self._dense.values())
-        has = told.new_tensor([float(each.grad is not None) for each in dense])
+        own = np.array([each.grad is not None for each in dense], np.float32)
+        has = moved(own, told.device)
         for each in dense:
             if each.grad is None:
                 each.grad = torch.zeros_like(each)

@@ -68,6 +68,7 @@ class Plan:
         stored = stored_samples(self.data_set, self.build, rest, source) if rest else None
         made = Drawing(source, fields, fresh, self.seed, stored, self.drawn.get(NEGATIVES))
         made = replace(made, looked_at=self.objectives.slots, in_time=self.is_incremental)
+        made = replace(made, orders=self.objectives.draws)
         if self.objectives.uniform is None:
             return made
         positives = made.positives or self.kinds["pointwise"]

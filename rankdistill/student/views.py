@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from rankdistill.lists.batch import spans
-from rankdistill.student.chunk import Chunk
+from rankdistill.student.chunk import Chunk, padded
 from rankdistill.student.device import moved
+from rankdistill.student.dynamic import dynamic_weights
 from rankdistill.student.losses.loss import Rows
 from rankdistill.student.meeting import meet
 
@@ -94,11 +94,14 @@ def feedback(scored: Scored, chunk: Chunk, label: str = "responded") -> Sample:
     return gathered(scored, slots[:, None], targets[:, None], np.ones(len(slots)))
 
 
-def pointwise(scored: Scored, chunk: Chunk) -> Sample:
-    """The points of the kernel, with label and weight: [B, 1]."""
+def pointwise(scored: Scored, chunk: Chunk, mu: float | None = None) -> Sample:
+    """The points of the kernel, with label and weight: [B, 1]. mu: times the dynamic weight."""
     drawn = chunk.drawn["pointwise"]
     slots, label = drawn.slots["item"][:, None], drawn.values["label"][:, None]
-    return gathered(scored, slots, label, drawn.values["weight"])
+    sample = gathered(scored, slots, label, drawn.values["weight"])
+    if mu is None:
+        return sample
+    return replace(sample, weights=sample.weights * dynamic_weights(scored.slots, chunk, mu))
 
 
 def pairwise(scored: Scored, chunk: Chunk) -> Sample:
@@ -145,6 +148,18 @@ def listwise(scored: Scored, chunk: Chunk) -> Sample:
     slots, mask = padded(drawn.slots["item"], begin, end)
     grades, _ = padded(drawn.values["grade"], begin, end)
     return gathered(scored, slots, grades, drawn.values["weight"][begin], mask)
+
+
+def order_sample(scored: Scored, chunk: Chunk, drawn: str) -> Sample:
+    """What was drawn under that name for an order, in the teacher's order; targets 1 / place of
+    the interesting ones, 0 of the others: [B, n]."""
+    found = chunk.drawn[drawn]
+    rows = np.flatnonzero(np.diff(found.start))
+    begin, end = found.start[rows], found.start[rows + 1]
+    slots, mask = padded(found.slots["item"], begin, end)
+    place, _ = padded(found.values["place"], begin, end)
+    targets = (place > 0) / np.maximum(place, 1)
+    return gathered(scored, slots, targets, np.ones(len(rows)), mask)
 
 
 def contrast(scored: Scored, chunk: Chunk) -> Sample:
@@ -214,25 +229,14 @@ def _is_known(chunk: Chunk, rows: np.ndarray, pool: np.ndarray) -> np.ndarray:
     return found[user[rows]][:, item[pool]]
 
 
-def padded(values: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """values[begin : end] of each of B rows as [B, n] with zeros behind, and where they are;
-    n at least 1."""
-    lengths = end - begin
-    place = np.arange(int(lengths.max(initial=1)))
-    mask = place < lengths[:, None]
-    found = np.zeros(mask.shape, dtype=values.dtype)
-    found[mask] = values[spans(begin, lengths)]
-    return found, mask
-
-
 @dataclass(frozen=True)
 class View:
-    """function: (scored batch, chunk) -> what the loss is given. rows: of which kind; kind: the
-    sample kind that has to be drawn for it; slots: the column of slots that it looks at beside
-    what is drawn; needs_score: whether it is of the teacher's scores; in_batch: whether it takes
-    negatives from the batch, and so needs positives and their shares."""
+    """function: (scored batch, chunk, what the term tells it by name) -> what the loss is given.
+    rows: of which kind; kind: the sample kind that has to be drawn for it; slots: the column of
+    slots that it looks at beside what is drawn; needs_score: whether it is of the teacher's scores;
+    in_batch: whether it takes negatives from the batch, and so needs positives and their shares."""
 
-    function: Callable[[Scored, Chunk], Sample]
+    function: Callable[..., Sample]
     rows: Rows
     kind: str | None = None
     slots: str | None = None
@@ -247,6 +251,7 @@ VIEWS: dict[str, View] = {
     "pairwise": View(pairwise, "pairs", "pairwise"),
     "scores_pairwise": View(scores_pairwise, "pairs", "pairwise", needs_score=True),
     "listwise": View(listwise, "lists", "listwise"),
+    "order_sample": View(order_sample, "lists"),
     "scores": View(scores, "lists", slots="has_score", needs_score=True),
     "negatives": View(contrast, "contrast", "negatives"),
     "in_batch": View(in_batch, "contrast", slots="responded", in_batch=True),
