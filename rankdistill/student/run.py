@@ -131,13 +131,15 @@ def train(
     """Train in `folder`, or go on where a run of the same plan stopped. group: of the processes
     that train together, whose first one alone speaks and writes.
 
-    Raises TrainingError E0501 to E0505, ConfigError E0105, ResourceError E0404, E0405.
+    Raises TrainingError E0501 to E0505, ConfigError E0105, ResourceError E0403 to E0405.
     """
     group = group or Group()
     torch.set_num_threads(plan.options.threads or torch.get_num_threads())
     if not group.is_first:
         notify, say = _nothing, _nothing
     with exactly(plan.device):
+        if plan.device.type == "cuda":
+            say(f"trains on {torch.cuda.get_device_name(plan.device)}")
         return _train(plan, folder, notify, say, group)
 
 
