@@ -30,7 +30,7 @@ from tests.student.test_objectives import EVERY, OVERRIDES
 from tests.student.test_start import vectors
 
 TERMS = [{"kind": kind, **given} for kind, given in variants()]
-TERMS += [{"kind": term.kind, "on": term.on} for term in EVERY["main"]]
+TERMS += [term.model_dump(mode="json") for term in EVERY["main"]]
 TERMS += [{"kind": "sampled_softmax", "uniform": 3}]
 CLICKS = [{"kind": "bce", "feedback": "click"}, {"kind": "cosine", "on": "feedback"}]
 ALL = f"train.objectives={json.dumps({'main': TERMS, 'click': CLICKS})}"
