@@ -55,13 +55,14 @@ class Asked:
 def train(run: Run, chosen: Settings, asked: Asked) -> None:
     need_torch()
     from rankdistill.student import run as runs
+    from rankdistill.student.device import device_of
     from rankdistill.student.parallel import group_of_processes
 
     run.if_stopped = (
         "the same command goes on from the last checkpoint "
         "(train.checkpoint_every; each epoch's end)"
     )
-    with group_of_processes() as group:
+    with group_of_processes(device_of(chosen.train.device)) as group:
         plan = plan_of(chosen, asked, group.size)
         done = runs.train(plan, Path(asked.out), run.notify, run.say, group)
         if group.is_first:

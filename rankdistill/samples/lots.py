@@ -169,3 +169,26 @@ def draw_systematic(
     steps_below = (upper * num_draw + start) // total
     hits[order] = steps_below - ((upper - ticks[order]) * num_draw + start) // total
     return hits
+
+
+def draw_weighted(
+    lots: Lots,
+    purpose: str,
+    offsets: np.ndarray,
+    request: np.ndarray,
+    i: np.ndarray,
+    log_weight: np.ndarray,
+    num_draw: int,
+) -> np.ndarray:
+    """Weighted draws without replacement: the drawn items' numbers, int64 [T] ascending.
+
+    Segment s (items offsets[s] : offsets[s + 1]) gives min(num_draw, its length) items, one
+    after the other, each with probability proportional to exp(log_weight) among those left:
+    those whose exponential waiting times are least (Efraimidis & Spirakis 2006). (request, i)
+    name an item.
+    """
+    segment = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    with np.errstate(divide="ignore"):  # a lot of 0 waits for ever
+        waiting = np.log(-np.log(unit(lots.bits(purpose, request, i, 0)))) - log_weight
+    order = np.lexsort((waiting, segment))
+    return np.sort(order[spans(offsets[:-1], np.minimum(num_draw, np.diff(offsets)))])

@@ -100,7 +100,7 @@ def other_run(folder: Path, there: str, wanted: str) -> TrainingError:
         "E0503",
         f"{folder} holds a run of another config or other data",
         found=f"{there[:16]} there, {wanted[:16]} asked for",
-        help="give another --out, or the config and build that it was begun with",
+        help="give another --out, or the config, build and device that it was begun with",
     )
 
 

@@ -146,7 +146,7 @@ class Links:
         if encoded.place is None and (encoded.bags or encoded.dense.shape[1]):
             own = np.arange(num)
             return cls(own, own, own, np.arange(num + 1))
-        order = _stable_order(codes)
+        order = stable_order(codes)
         ordered = codes[order]
         is_new = np.ones(num, dtype=bool)
         is_new[1:] = (ordered[1:] != ordered[:-1]).any(1)
@@ -156,7 +156,7 @@ class Links:
         return cls(order[first], item, order, np.append(first, num))
 
 
-def _stable_order(codes: np.ndarray) -> np.ndarray:
+def stable_order(codes: np.ndarray) -> np.ndarray:
     """The rows of codes [n, F] so that equal ones stand together, in their order; int64 [n]."""
     num, bits = len(codes), len(codes).bit_length()
     # One sort of packed words: several times as fast as an argsort.
@@ -224,3 +224,14 @@ class Chunk:
             last = int(np.searchsorted(self.offsets, limit, side="right")) - 1
             cuts.append(max(first + 1, min(last, first + max_requests)))
         return cuts
+
+
+def padded(values: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """values[begin : end] of each of B rows as [B, n] with zeros behind, and where they are;
+    n at least 1."""
+    lengths = end - begin
+    place = np.arange(int(lengths.max(initial=1)))
+    mask = place < lengths[:, None]
+    found = np.zeros(mask.shape, dtype=values.dtype)
+    found[mask] = values[spans(begin, lengths)]
+    return found, mask

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from rankdistill.samples.grade_rules import GradeOptions
 from rankdistill.samples.grades import grade
 from rankdistill.samples.listwise import GradedLists
 from rankdistill.samples.negatives import Negatives
+from rankdistill.samples.order_sample import OrderSample, OrderSampleOptions, order_sample
 from rankdistill.samples.positives import PositiveOptions, positive_mask
 from rankdistill.samples.rows import Pairs, Points
 from rankdistill.student.chunk import Chunk, Drawn
@@ -38,7 +39,8 @@ class Drawing:
     others, their tables; positives: the rule of those that negatives are held against; seed: of
     the draws and the order; looked_at: columns of slots (exposed, ...) that are kept beside those
     that were drawn, None = all slots are; grade: the rule of the column `grade`, for measures;
-    shares: of items among the positives, where negatives come from the batch.
+    shares: of items among the positives, where negatives come from the batch; orders: what is
+    drawn for single losses, by name.
     """
 
     source: ListsSource
@@ -51,6 +53,7 @@ class Drawing:
     grade: GradeOptions | None = None
     shares: Shares | None = None
     in_time: bool = False
+    orders: Mapping[str, OrderSampleOptions] = field(default_factory=dict)
 
     def __call__(self, pieces: Sequence[Piece], epoch: int | None) -> Chunk:
         lists = self.source.read(pieces)
@@ -61,6 +64,9 @@ class Drawing:
             for kind, options in self.fresh.items()
         }
         rows = {kind: drawn_rows(found, lists.num_requests) for kind, found in drawn.items()}
+        for name, options in self.orders.items():
+            order = order_sample(lists, options, self.seed, epoch or 0)
+            rows[name] = drawn_rows(order, lists.num_requests)
         outside = Outside(lists)
         for kind in self.stored.beside if self.stored else ():
             assert self.stored is not None
@@ -217,7 +223,9 @@ def slot_columns(lists: Lists, score_kind: str | None) -> dict[str, np.ndarray]:
     return columns
 
 
-def drawn_rows(drawn: Points | Pairs | GradedLists | Negatives, num_requests: int) -> Drawn:
+def drawn_rows(
+    drawn: Points | Pairs | GradedLists | Negatives | OrderSample, num_requests: int
+) -> Drawn:
     """What a kernel drew, request by request; slots are candidates, -1 where there is none."""
     request = drawn.request
     slots: dict[str, np.ndarray]
@@ -225,7 +233,10 @@ def drawn_rows(drawn: Points | Pairs | GradedLists | Negatives, num_requests: in
         slots = {"pos": drawn.pos, "neg": drawn.neg}
         values = {"weight": drawn.weight, "margin": drawn.margin}
     elif isinstance(drawn, Points):
-        slots, values = {"item": drawn.item}, {"label": drawn.label, "weight": drawn.weight}
+        slots = {"item": drawn.item}
+        values = {n: getattr(drawn, n) for n in ("label", "weight", "probability")}
+    elif isinstance(drawn, OrderSample):
+        slots, values = {"item": drawn.item}, {"place": drawn.place}
     elif isinstance(drawn, Negatives):
         slots = {"item": drawn.item.copy(), "pos": drawn.pos}
         values = {"mixture_q": drawn.mixture_q}

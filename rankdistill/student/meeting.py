@@ -1,7 +1,7 @@
 """User vectors meet item vectors: the logit of every slot of a batch, and its gradient.
 
-Autograd would make and scatter a gradient of [N, d] for either side; as products of a sparse
-matrix [R, I] of the slots' gradients with the vectors of the other side none is made.
+Autograd would make and scatter [N, d] for either side, forth and back. Here none is made: the
+logits are entries of a sparse product [R, I], their gradients weighted sums of vectors.
 Shapes: R requests, I distinct items, N slots, d wide vectors.
 """
 
@@ -14,22 +14,33 @@ from typing import Any
 import torch
 
 from rankdistill.student.chunk import Chunk
+from rankdistill.student.device import CPU, moved
+from rankdistill.student.embedding import sums
 
 
 def meet(users: torch.Tensor, items: torch.Tensor, chunk: Chunk) -> torch.Tensor:
     """users[request] . items[item] of each slot, float [N]; users [R, d], items [I, d]."""
     links, device = chunk.links, users.device
-    found = (chunk.request, links.item, chunk.offsets, links.order, links.start)
-    request, item, offsets, order, start = (torch.from_numpy(each).to(device) for each in found)
+    request, item = moved(chunk.request, device), moved(links.item, device)
+    if device != CPU:  # cuSPARSE does not promise the same sums twice
+        return (users.index_select(0, request) * items.index_select(0, item)).sum(-1)
+    offsets, order, start = (moved(e, device) for e in (chunk.offsets, links.order, links.start))
     scores: torch.Tensor = _Meeting.apply(users, items, request, item, offsets, order, start)
     return scores
 
 
-def _sparse(
-    start: torch.Tensor, column: torch.Tensor, values: torch.Tensor, shape: tuple[int, ...]
+def _products(
+    users: torch.Tensor, items: torch.Tensor, item: torch.Tensor, offsets: torch.Tensor
 ) -> torch.Tensor:
+    """The entries of users @ items.T that slots ask for, float [N]."""
+    if not len(item):
+        return users.new_zeros(0)
     _hear_once()
-    return torch.sparse_csr_tensor(start, column, values, shape, check_invariants=False)
+    shape = len(users), len(items)
+    wanted = torch.sparse_csr_tensor(
+        offsets, item, users.new_zeros(len(item)), shape, check_invariants=False
+    )
+    return torch.sparse.sampled_addmm(wanted, users, items.t(), beta=0.0).values()
 
 
 @cache
@@ -48,9 +59,10 @@ class _Meeting(torch.autograd.Function):
         items: torch.Tensor,
         request: torch.Tensor,
         item: torch.Tensor,
+        offsets: torch.Tensor,
         *rest: torch.Tensor,
     ) -> torch.Tensor:
-        return (users.index_select(0, request) * items.index_select(0, item)).sum(-1)
+        return _products(users, items, item, offsets)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
@@ -60,7 +72,6 @@ class _Meeting(torch.autograd.Function):
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (grad,) = grads
         users, items, request, item, offsets, order, start = ctx.saved_tensors
-        shape = (len(users), len(items))
-        by_user = _sparse(offsets, item, grad, shape)
-        by_item = _sparse(start, request[order], grad[order], shape[::-1])
-        return by_user @ items, by_item @ users, None, None, None, None, None
+        by_user = sums(items, item, offsets, grad)
+        by_item = sums(users, request[order], start, grad[order])
+        return by_user, by_item, None, None, None, None, None

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from rankdistill.samples.order_sample import OrderSampleOptions
 from rankdistill.student.catalogue import LOSSES
 from rankdistill.student.chunk import Chunk
 from rankdistill.student.losses.options import BceLoss, BprLoss, LossOptions
@@ -49,6 +50,12 @@ class Objectives:
         terms = [term for own in self.terms.values() for term in own if view_of(term.view).in_batch]
         return max((term.uniform for term in terms), default=None)
 
+    @property
+    def draws(self) -> dict[str, OrderSampleOptions]:
+        """What is drawn for single terms, by name; the same for terms that ask for the same."""
+        terms = [term for own in self.terms.values() for term in own]
+        return {name: options for term in terms for name, options in term.draws().items()}
+
     def for_kinds(self, kinds: Mapping[str, Any]) -> Objectives:
         """With what the resolved options of the sample kinds decide filled in."""
         return Objectives(
@@ -85,7 +92,7 @@ class Objectives:
             if key not in seen:
                 own = scored.of(objective)
                 seen[key] = as_cosines(own, chunk) if loss.cosines else own
-            sample = view_of(term.view).function(seen[key], chunk)
+            sample = view_of(term.view).function(seen[key], chunk, **term.looks())
             needs = {need: sample.gives[need]() for need in loss.needs}
             value = loss.function(
                 sample.scores,

@@ -50,7 +50,8 @@ class Optimizer:
         torch.stack(list(losses.values())).sum().backward()
         told = torch.stack([loss.detach() for loss in losses.values()])
         self._share(told)
-        rows = self._scorer.table.gradients(self._group.rows, self._only)
+        share = self._group.rows if self._group.size > 1 else None
+        rows = self._scorer.table.gradients(share, self._only)
         squares = rows.squares.sum() * rows.grads.shape[1]
         for each in self._dense:
             if each.grad is not None:
@@ -62,7 +63,7 @@ class Optimizer:
         """Means over processes in the place of losses and dense gradients."""
         if self._group.size == 1:
             return
-        has = torch.tensor([float(each.grad is not None) for each in self._dense])
+        has = told.new_tensor([float(each.grad is not None) for each in self._dense])
         for each in self._dense:
             if each.grad is None:
                 each.grad = torch.zeros_like(each)
@@ -94,8 +95,8 @@ class Optimizer:
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """The inverse of `tensors`, of the weights whose state is there."""
         for name, parameter in self._scorer.student.named_parameters():
-            self._adam.state[parameter] = {
-                key: tensors[f"adam.{key}.{name}"]
+            self._adam.state[parameter] = {  # Adam counts its steps on the CPU
+                key: tensors[f"adam.{key}.{name}"].to("cpu" if key == "step" else parameter.device)
                 for key in ADAM
                 if f"adam.{key}.{name}" in tensors
             }

@@ -117,6 +117,12 @@ class TrainOptions(Options):
     keep_checkpoints: int = Field(2, ge=1, description="newest ones, besides the best")
     metrics_every: int = Field(100, ge=1, description="steps between lines of steps.jsonl")
     trackers: list[Tracker] = []
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto: cuda where torch sees such a device"
+    )
+    precision: Literal["float32", "bf16"] = Field(
+        "float32", description="of the towers' layers while they are trained; all else is float32"
+    )
     threads: int = Field(0, ge=0, description="of torch; 0: as many as there are cores")
 
     @property

@@ -102,13 +102,15 @@ def _others_alive() -> Iterator[None]:
 
 
 @contextmanager
-def group_of_processes() -> Iterator[Group]:
-    """The group that torchrun started this process in, or one of its own."""
+def group_of_processes(device: torch.device) -> Iterator[Group]:
+    """The group that torchrun started this process in, or one of its own; they train on such
+    devices. Tensors go by the backend of the device that they are on: gloo, or nccl for CUDA."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield Group()
         return
-    distributed.init_process_group("gloo", timeout=PATIENCE)
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, timeout=PATIENCE)
     try:
         yield Group(distributed.get_rank(), size)
     finally:

@@ -10,9 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from rankdistill.features.join import Join
 from rankdistill.samples.grade_rules import RankBucket
 from rankdistill.store.dataset import Build, DataSet
+from rankdistill.student.device import device_of
 from rankdistill.student.drawing import NEGATIVES, Drawing
 from rankdistill.student.fields.encode import Fields
 from rankdistill.student.folder import read_finished
@@ -65,6 +68,7 @@ class Plan:
         stored = stored_samples(self.data_set, self.build, rest, source) if rest else None
         made = Drawing(source, fields, fresh, self.seed, stored, self.drawn.get(NEGATIVES))
         made = replace(made, looked_at=self.objectives.slots, in_time=self.is_incremental)
+        made = replace(made, orders=self.objectives.draws)
         if self.objectives.uniform is None:
             return made
         positives = made.positives or self.kinds["pointwise"]
@@ -112,6 +116,7 @@ class Plan:
         options["batch"].pop("workers")
         options["start"].pop("vectors")
         options["epochs"] = self.options.num_epochs
+        options["device"] = self.device.type
         terms = self.objectives.terms.items()
         return {
             "options": options,
@@ -129,6 +134,11 @@ class Plan:
             "processes": self.processes,
             "build_id": self.build.build_id,
         }
+
+    @cached_property
+    def device(self) -> torch.device:
+        """That of this process. ResourceError E0405."""
+        return device_of(self.options.device)
 
     @cached_property
     def _vectors(self) -> dict[str, list[str]]:

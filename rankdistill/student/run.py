@@ -14,6 +14,7 @@ import torch
 from rankdistill.errors import TrainingError
 from rankdistill.student import checkpoint as checkpoints
 from rankdistill.student import warm, watch
+from rankdistill.student.device import exactly
 from rankdistill.student.fields.columns import Tables
 from rankdistill.student.fields.encode import Fields
 from rankdistill.student.fields.fit import fit_fields
@@ -74,7 +75,8 @@ class Run:
         )
         accumulated = chosen.optimizer.init_accumulator
         scorer = Scorer.new(chosen.model, self.fields, plan.seed, accumulated, names)
-        return Trainer(scorer, plan.objectives, loader, chosen, setting)
+        scorer.student.in_bf16 = chosen.precision == "bf16"
+        return Trainer(scorer.to(plan.device), plan.objectives, loader, chosen, setting)
 
     def start(self, trainer: Trainer) -> None:
         """From the last checkpoint, else from what the config names."""
@@ -109,7 +111,7 @@ class Run:
         assert name is not None
         told: dict[str, Any] = {}
         if self.before is not None and self.plan.is_incremental:
-            weight = trainer.scorer.table.weight
+            weight = trainer.scorer.table.weight.cpu()
             told["published"] = publish_users(self.folder, weight, self.fields, self.before)
         self._keep(**told, student=name)
 
@@ -129,12 +131,23 @@ def train(
     """Train in `folder`, or go on where a run of the same plan stopped. group: of the processes
     that train together, whose first one alone speaks and writes.
 
-    Raises TrainingError E0501 to E0505, ConfigError E0105, ResourceError E0404.
+    Raises TrainingError E0501 to E0505, ConfigError E0105, ResourceError E0404, E0405.
     """
     group = group or Group()
     torch.set_num_threads(plan.options.threads or torch.get_num_threads())
     if not group.is_first:
         notify, say = _nothing, _nothing
+    with exactly(plan.device):
+        return _train(plan, folder, notify, say, group)
+
+
+def _train(
+    plan: Plan,
+    folder: Path,
+    notify: Callable[..., None],
+    say: Callable[[str], None],
+    group: Group,
+) -> Progress:
     chosen, before = plan.options, None
     if chosen.start.run is not None:
         before = Before.open(Path(chosen.start.run), chosen, list(plan.objectives.terms))

@@ -11,6 +11,7 @@ import torch
 
 from rankdistill.student.catalogue import MODELS
 from rankdistill.student.chunk import Bag, Chunk, Encoded
+from rankdistill.student.device import moved
 from rankdistill.student.embedding import EmbeddingTable
 from rankdistill.student.fields.encode import Fields
 from rankdistill.student.meeting import meet
@@ -47,6 +48,16 @@ class Scorer:
         table = EmbeddingTable.new(keys, student.width, seed, student.scale, start)
         return cls(student, table, tuple(objectives))
 
+    @property
+    def device(self) -> torch.device:
+        return self.table.weight.device
+
+    def to(self, device: torch.device) -> Scorer:
+        """Itself, moved to that device."""
+        self.student.to(device)
+        self.table = self.table.to(device)
+        return self
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """What a checkpoint keeps of it."""
         own = {f"student.{name}": value for name, value in self.student.state_dict().items()}
@@ -54,25 +65,24 @@ class Scorer:
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """The inverse of `tensors`."""
-        self.table = EmbeddingTable(tensors["table.weight"], tensors["table.state"])
+        self.table.weight.copy_(tensors["table.weight"])
+        self.table.state.copy_(tensors["table.state"])
         own = {name: tensors[f"student.{name}"] for name in self.student.state_dict()}
         self.student.load_state_dict(own)
 
     def inputs(self, encoded: Encoded) -> Inputs:
         """The rows of the table, to be trained where gradients are on."""
         held = encoded.plain()
-        rows = self.table.gather(torch.from_numpy(held.codes))
+        rows = self.table.gather(moved(held.codes, self.device))
         means = [self._mean(bag) for bag in held.bags]
         if means:
             rows = torch.cat([rows, torch.stack(means, 1)], 1)
         dense = held.dense if held.dense.shape[1] else np.zeros((len(held), 0), np.float32)
-        return Inputs(rows, torch.from_numpy(dense))
+        return Inputs(rows, moved(dense, self.device))
 
     def _mean(self, bag: Bag) -> torch.Tensor:
         """The mean of each list's rows, float32 [n, D]."""
-        rows = self.table.gather(torch.from_numpy(bag.codes))
-        lengths = torch.from_numpy(np.diff(bag.start))
-        return torch.segment_reduce(rows, "mean", lengths=lengths, axis=0, unsafe=True)
+        return self.table.means(moved(bag.codes, self.device), moved(bag.start, self.device))
 
     def score(self, chunk: Chunk) -> Scored:
         """Each user's and each distinct item's vector once, and the logit of every slot, of the
@@ -80,7 +90,7 @@ class Scorer:
         users = self.student.users(self.inputs(chunk.users))
         items = self.student.items(self.inputs(chunk.items.take(chunk.links.row)))
         slots = meet(users, items, chunk)
-        scored = Scored(users, items, torch.from_numpy(chunk.links.item), slots)
+        scored = Scored(users, items, moved(chunk.links.item, self.device), slots)
         if len(self.objectives) == 1:
             return scored
         return replace(scored, head=partial(self._head, scored, chunk))

@@ -15,13 +15,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
 
 from rankdistill.errors import unknown
 from rankdistill.log.files import open_files
 from rankdistill.log.source import TableSource
 from rankdistill.log.vectors import VectorTable, read_vectors
 from rankdistill.store.files import sha256
+from rankdistill.student.device import moved
 from rankdistill.student.embedding import EmbeddingTable
 from rankdistill.student.fields.encode import Fields, RowField
 from rankdistill.student.vocabulary import UNKNOWN, Vocabulary
@@ -105,7 +105,8 @@ def _put(table: EmbeddingTable, dim: int, taken: Sequence[Taken]) -> None:
     for each in taken:
         for at, rows in zip(_pieces(each.at), _pieces(each.rows), strict=True):
             found = (each.value[at].astype(np.float64) @ basis).astype(np.float32)
-            table.weight[torch.from_numpy(rows), : found.shape[1]] = torch.from_numpy(found)
+            device = table.weight.device
+            table.weight[moved(rows, device), : found.shape[1]] = moved(found, device)
 
 
 def _pieces(values: np.ndarray) -> list[np.ndarray]:

@@ -217,11 +217,13 @@ class Trainer:
 @torch.no_grad()
 def validate(scorer: Scorer, batches: Iterable[Chunk], measure: str) -> dict[str, float | None]:
     """How the student orders what the teacher ordered, and the measure that it is chosen by;
-    under the default conventions of `evaluate`."""
+    under the default conventions of `evaluate`, and in float32, as it will serve."""
+    scorer.student.eval()
     found = Collected(dict.fromkeys([*ALWAYS, measure]))
     for chunk in batches:
         key = xxh64(chunk.request_id)
-        score = scorer.score(chunk).slots.numpy()
+        score = scorer.score(chunk).slots.cpu().numpy()
         found.add(Judged(chunk.offsets, key, score, chunk.columns))
+    scorer.student.train()
     num = int(found.columns(ALWAYS[0])[:, 1].sum())
     return {**found.values(), "num_requests": num}

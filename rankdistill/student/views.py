@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from rankdistill.lists.batch import spans
-from rankdistill.student.chunk import Chunk
+from rankdistill.student.chunk import Chunk, padded
+from rankdistill.student.device import moved
+from rankdistill.student.dynamic import dynamic_weights
 from rankdistill.student.losses.loss import Rows
 from rankdistill.student.meeting import meet
 
@@ -65,13 +66,13 @@ def gathered(
 ) -> Sample:
     """The scores of slots (int64 [B, n]) with targets [B, n], weights [B] and mask [B, n]."""
     device = scored.slots.device
-    at = torch.from_numpy(np.ascontiguousarray(slots, np.int64)).to(device)
+    at = moved(slots.astype(np.int64, copy=False), device)
     held = np.ones(slots.shape, dtype=bool) if mask is None else mask
     return Sample(
         scored.slots[at],
-        _floats(targets).to(device),
-        _floats(weights).to(device),
-        torch.from_numpy(held).to(device),
+        _floats(targets, device),
+        _floats(weights, device),
+        moved(held, device),
         {"similarity": lambda: _to_the_first(scored, at)},
     )
 
@@ -82,8 +83,8 @@ def _to_the_first(scored: Scored, at: torch.Tensor) -> torch.Tensor:
     return (vectors * vectors[:, :1]).sum(-1)
 
 
-def _floats(values: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, np.float32))
+def _floats(values: np.ndarray, device: torch.device) -> torch.Tensor:
+    return moved(values.astype(np.float32, copy=False), device)
 
 
 def feedback(scored: Scored, chunk: Chunk, label: str = "responded") -> Sample:
@@ -93,11 +94,14 @@ def feedback(scored: Scored, chunk: Chunk, label: str = "responded") -> Sample:
     return gathered(scored, slots[:, None], targets[:, None], np.ones(len(slots)))
 
 
-def pointwise(scored: Scored, chunk: Chunk) -> Sample:
-    """The points of the kernel, with label and weight: [B, 1]."""
+def pointwise(scored: Scored, chunk: Chunk, mu: float | None = None) -> Sample:
+    """The points of the kernel, with label and weight: [B, 1]. mu: times the dynamic weight."""
     drawn = chunk.drawn["pointwise"]
     slots, label = drawn.slots["item"][:, None], drawn.values["label"][:, None]
-    return gathered(scored, slots, label, drawn.values["weight"])
+    sample = gathered(scored, slots, label, drawn.values["weight"])
+    if mu is None:
+        return sample
+    return replace(sample, weights=sample.weights * dynamic_weights(scored.slots, chunk, mu))
 
 
 def pairwise(scored: Scored, chunk: Chunk) -> Sample:
@@ -146,6 +150,18 @@ def listwise(scored: Scored, chunk: Chunk) -> Sample:
     return gathered(scored, slots, grades, drawn.values["weight"][begin], mask)
 
 
+def order_sample(scored: Scored, chunk: Chunk, drawn: str) -> Sample:
+    """What was drawn under that name for an order, in the teacher's order; targets 1 / place of
+    the interesting ones, 0 of the others: [B, n]."""
+    found = chunk.drawn[drawn]
+    rows = np.flatnonzero(np.diff(found.start))
+    begin, end = found.start[rows], found.start[rows + 1]
+    slots, mask = padded(found.slots["item"], begin, end)
+    place, _ = padded(found.values["place"], begin, end)
+    targets = (place > 0) / np.maximum(place, 1)
+    return gathered(scored, slots, targets, np.ones(len(rows)), mask)
+
+
 def contrast(scored: Scored, chunk: Chunk) -> Sample:
     """A positive, then the negatives that were drawn for it or for its request: [B, 1 + n]."""
     drawn, request = chunk.drawn["negatives"], np.arange(chunk.num_requests)
@@ -179,23 +195,24 @@ def in_batch(scored: Scored, chunk: Chunk) -> Sample:
     columns, positive = chunk.columns, chunk.drawn["positives"].slots["item"]
     uniform = chunk.drawn["uniform"].slots["item"] if "uniform" in chunk.drawn else positive[:0]
     pool = np.concatenate([positive, uniform])
-    item = scored.slot_item[torch.from_numpy(pool)]
-    request = torch.from_numpy(chunk.request[positive])
+    device = scored.users.device
+    item = scored.slot_item[moved(pool, device)]
+    request = moved(chunk.request[positive], device)
     matrix = scored.users[request] @ scored.items[item].T
     num_draws = max(len(pool) - 1, 1)  # a positive is not drawn against itself
     share = (len(positive) - 1) * columns["share"][pool]
     share += len(uniform) / max(chunk.num_items, 1)
     law = np.append(1.0, np.where(share > 0, share, 1.0)) / num_draws
-    log_q = _floats(np.log(law)).to(matrix.device)
+    log_q = _floats(np.log(law), device)
     mask = np.ones((len(positive), 1 + len(pool)), dtype=bool)
     mask[:, 1:] = ~_is_known(chunk, positive, pool)
-    targets = torch.zeros(mask.shape, device=matrix.device)
+    targets = torch.zeros(mask.shape, device=device)
     targets[:, 0] = 1
     return Sample(
         torch.cat([matrix.diagonal()[:, None], matrix], 1),
         targets,
-        torch.ones(len(mask), device=matrix.device),
-        torch.from_numpy(mask).to(matrix.device),
+        torch.ones(len(mask), device=device),
+        moved(mask, device),
         {"log_q": lambda: log_q.expand(len(mask), -1)},
     )
 
@@ -212,25 +229,14 @@ def _is_known(chunk: Chunk, rows: np.ndarray, pool: np.ndarray) -> np.ndarray:
     return found[user[rows]][:, item[pool]]
 
 
-def padded(values: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """values[begin : end] of each of B rows as [B, n] with zeros behind, and where they are;
-    n at least 1."""
-    lengths = end - begin
-    place = np.arange(int(lengths.max(initial=1)))
-    mask = place < lengths[:, None]
-    found = np.zeros(mask.shape, dtype=values.dtype)
-    found[mask] = values[spans(begin, lengths)]
-    return found, mask
-
-
 @dataclass(frozen=True)
 class View:
-    """function: (scored batch, chunk) -> what the loss is given. rows: of which kind; kind: the
-    sample kind that has to be drawn for it; slots: the column of slots that it looks at beside
-    what is drawn; needs_score: whether it is of the teacher's scores; in_batch: whether it takes
-    negatives from the batch, and so needs positives and their shares."""
+    """function: (scored batch, chunk, what the term tells it by name) -> what the loss is given.
+    rows: of which kind; kind: the sample kind that has to be drawn for it; slots: the column of
+    slots that it looks at beside what is drawn; needs_score: whether it is of the teacher's scores;
+    in_batch: whether it takes negatives from the batch, and so needs positives and their shares."""
 
-    function: Callable[[Scored, Chunk], Sample]
+    function: Callable[..., Sample]
     rows: Rows
     kind: str | None = None
     slots: str | None = None
@@ -245,6 +251,7 @@ VIEWS: dict[str, View] = {
     "pairwise": View(pairwise, "pairs", "pairwise"),
     "scores_pairwise": View(scores_pairwise, "pairs", "pairwise", needs_score=True),
     "listwise": View(listwise, "lists", "listwise"),
+    "order_sample": View(order_sample, "lists"),
     "scores": View(scores, "lists", slots="has_score", needs_score=True),
     "negatives": View(contrast, "contrast", "negatives"),
     "in_batch": View(in_batch, "contrast", slots="responded", in_batch=True),

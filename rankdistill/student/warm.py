@@ -17,6 +17,7 @@ import torch
 
 from rankdistill.errors import ConfigError, TrainingError
 from rankdistill.student import checkpoint as checkpoints
+from rankdistill.student.device import moved
 from rankdistill.student.fields.encode import BagField, Fields, NumberField, OneField, RowField
 from rankdistill.student.fields.kept import load_fields
 from rankdistill.student.folder import read_finished
@@ -153,7 +154,9 @@ def take_over(
     for each in fields.own_rows():
         to, of = same_values(each, known.get(each.name))
         for name in (WEIGHT, STATE):
-            found[name][torch.from_numpy(to)] = before.tensors[name][torch.from_numpy(of)]
+            device = found[name].device
+            kept = before.tensors[name][torch.from_numpy(of)].to(device)
+            found[name][moved(to, device)] = kept
         told[each.name] = {"values": each.coder.size - 1, "found": int((to > each.first).sum())}
     dense = [name for name in found if not name.startswith("table.")]
     fit = [n for n in dense if n in before.tensors and before.tensors[n].shape == found[n].shape]

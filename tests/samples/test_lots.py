@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankdistill.samples.lots import Lots, below, by_hash, draw_systematic, draw_uniform
+from rankdistill.samples.lots import (
+    Lots,
+    below,
+    by_hash,
+    draw_systematic,
+    draw_uniform,
+    draw_weighted,
+)
 
 
 def lots(num_requests, seed=5, epoch=0):
@@ -112,3 +119,39 @@ def test_systematic_hits_have_the_stated_expectation():
 
 def test_a_systematic_draw_ignores_the_other_segments():
     assert (systematic([1, 2, 3.5], 2, 5)[:2] == systematic([1, 2, 3.5], 2, 2)).all()
+
+
+def weighted(log_weights, num_draw, seed=5, purpose="t"):
+    """What is drawn of each urn, whose items weigh as much as exp of these."""
+    lengths = np.array([len(each) for each in log_weights], dtype=np.int64)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    request = np.repeat(np.arange(len(lengths)), lengths)
+    i = np.arange(offsets[-1]) - offsets[:-1][request]
+    flat = np.concatenate([np.zeros(0), *(np.asarray(each, dtype=float) for each in log_weights)])
+    drawing = lots(len(lengths), seed)
+    drawn = draw_weighted(drawing, purpose, offsets, request, i, flat, num_draw)
+    cuts = np.searchsorted(drawn, offsets)
+    own = pairwise(cuts.tolist())
+    return [(drawn[a:b] - at).tolist() for at, (a, b) in zip(offsets[:-1], own, strict=True)]
+
+
+@given(st.lists(st.lists(st.floats(-800, 800), max_size=9), max_size=6), st.integers(1, 6))
+def test_weighted_draws_are_different_items_in_order_whatever_stands_beside(urns, num_draw):
+    found = weighted(urns, num_draw)
+    for drawn, urn in zip(found, urns, strict=True):
+        assert drawn == sorted(set(drawn)) and len(drawn) == min(num_draw, len(urn))
+        assert all(0 <= item < len(urn) for item in drawn)
+    assert weighted(urns[:1], num_draw) == found[:1]
+
+
+def test_items_are_drawn_one_after_the_other_by_their_weight_among_those_left():
+    num, weight = 20_000, np.array([4.0, 2.0, 1.0, 1.0])
+    share = weight / weight.sum()
+    found = weighted([np.log(weight)] * num, 2)
+    for a in range(4):
+        for b in range(a + 1, 4):
+            wanted = share[a] * share[b] * (1 / (1 - share[a]) + 1 / (1 - share[b]))
+            z = (found.count([a, b]) - num * wanted) / np.sqrt(num * wanted * (1 - wanted))
+            assert abs(z) < 4.5, (a, b)
+    assert found != weighted([np.log(weight)] * num, 2, seed=6)
+    assert found != weighted([np.log(weight)] * num, 2, purpose="u")

@@ -34,7 +34,8 @@ def variants() -> list[tuple[str, dict[str, Any]]]:
     for kind, options in OPTIONS.items():
         found.append((kind, {}))
         for name, about in options.model_fields.items():
-            if name not in LossOptions.model_fields and get_origin(about.annotation) is Literal:
+            own = name not in {*LossOptions.model_fields, *options.of_view}
+            if own and get_origin(about.annotation) is Literal:
                 choices = [c for c in get_args(about.annotation) if c != about.default]
                 found += [(kind, {name: choice}) for choice in choices]
         found += [(kind, given) for given in FURTHER.get(kind, [])]

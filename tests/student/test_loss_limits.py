@@ -156,3 +156,26 @@ def test_without_the_symmetric_term_similarity_gets_no_gradient_at_all():
     loss = loss.loss("adaptive_margin", symmetric=0.0)
     (found,) = torch.autograd.grad(loss, alike, allow_unused=True)
     assert found is None or not found.any()
+
+
+def likeness_of_items():
+    """Mean cosine between items after eight users have learned one item each against all others."""
+    draw = torch.Generator().manual_seed(0)
+    vectors = torch.randn(2, 8, 4, generator=draw).requires_grad_()
+    row = torch.stack([(torch.arange(8) + at) % 8 for at in range(8)])
+    ones, mask = torch.ones(8), torch.ones(8, 8, dtype=torch.bool)
+    for _ in range(300):
+        users, items = torch.nn.functional.normalize(vectors, dim=2)
+        needs = {"similarity": (items[:, None] * items[row]).sum(2)}
+        batch = Batch((users[:, None] * items[row]).sum(2), mask.float(), ones, mask, needs)
+        (gradient,) = torch.autograd.grad(batch.loss("adaptive_margin", alpha=2.0), vectors)
+        with torch.no_grad():
+            vectors -= 0.05 * gradient
+    items = torch.nn.functional.normalize(vectors.data[1], dim=1)
+    return float((items @ items.T)[~torch.eye(8, dtype=torch.bool)].mean())
+
+
+def test_were_the_gradient_of_the_margin_not_stopped_items_would_collapse(monkeypatch):
+    assert likeness_of_items() < 0.1
+    monkeypatch.setattr(torch.Tensor, "detach", lambda tensor: tensor)
+    assert likeness_of_items() > 0.8

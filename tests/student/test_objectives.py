@@ -24,6 +24,7 @@ from rankdistill.store.dataset import DataSet
 from rankdistill.student import objectives as objectives_module
 from rankdistill.student.catalogue import LOSSES
 from rankdistill.student.drawing import HAIR
+from rankdistill.student.dynamic import dynamic_weights
 from rankdistill.student.fields.fit import fit_fields
 from rankdistill.student.fields.options import FieldsOptions
 from rankdistill.student.losses.options import (
@@ -34,6 +35,7 @@ from rankdistill.student.losses.options import (
     ListKdLoss,
     ListNetLoss,
     MarginMseLoss,
+    RrdLoss,
     Term,
 )
 from rankdistill.student.losses.schedule import LateSchedule, Moment, StepSchedule
@@ -51,8 +53,13 @@ OVERRIDES = [
     "samples.negatives={num: 6, top_k: 3, mix: {uniform: 0.5, tail: 0.5}}",
     "catalogue={window: 1d, own_day: true}",
 ]
+SAMPLED = RrdLoss(interesting="sampled", num=3, top=6, decay=4, others=5)
 EVERY = {
-    "main": [term(on=on) for term in TERMS for on in get_args(term.model_fields["on"].annotation)]
+    "main": [
+        *(term(on=on) for term in TERMS for on in get_args(term.model_fields["on"].annotation)),
+        BceLoss(on="pointwise", weighting="dynamic"),
+        SAMPLED,
+    ]
 }
 NOON = Moment(10, 0.5)
 
@@ -79,9 +86,10 @@ def chunk_of(tmp_path_factory):
 def test_every_loss_looks_at_views_of_its_rows_that_give_what_it_needs(chunk_of):
     scorer, chunk, _ = chunk_of(EVERY)
     for term in EVERY["main"]:
-        loss, view = LOSSES[term.kind], VIEWS[term.on]
+        loss, view = LOSSES[term.kind], VIEWS[term.view]
         assert view.rows == loss.rows, term
-        assert set(loss.needs) <= set(view.function(scorer.score(chunk), chunk).gives), term
+        sample = view.function(scorer.score(chunk), chunk, **term.looks())
+        assert set(loss.needs) <= set(sample.gives), term
 
 
 def test_gains_are_those_of_the_graded_lists_where_not_told():
@@ -94,7 +102,7 @@ def test_gains_are_those_of_the_graded_lists_where_not_told():
 
 
 def test_every_view_is_looked_at_by_a_loss():
-    assert {term.on for term in EVERY["main"]} == VIEWS.keys()
+    assert {term.view for term in EVERY["main"]} == VIEWS.keys()
 
 
 def leaves(scored):
@@ -180,6 +188,40 @@ def test_graded_lists_stand_in_the_teacher_s_order(chunk_of):
         assert sample.targets[row].tolist() == drawn.values["grade"][first:last].tolist()
 
 
+def test_an_order_sample_stands_in_the_teacher_s_order_the_others_behind(chunk_of):
+    scorer, chunk, objectives = chunk_of({"main": [SAMPLED], "other": [SAMPLED, RrdLoss()]})
+    scored = scorer.score(chunk)
+    (name,) = objectives.draws
+    sample = VIEWS["order_sample"].function(scored, chunk, name)
+    assert sample.targets[0].tolist() == pytest.approx([1, 1 / 2, 1 / 3, 0, 0, 0, 0, 0])
+    assert (sample.targets == sample.targets[0]).all()
+    assert sample.mask.all() and sample.scores.shape == (100, 8)
+    drawn = chunk.drawn[name]
+    for row, (first, last) in enumerate(pairwise(drawn.start.tolist())):
+        slots = drawn.slots["item"][first:last]
+        ranks = chunk.columns["teacher_rank"][slots]
+        assert (np.diff(ranks[:3]) > 0).all() and ranks[2] <= 6
+        assert ((ranks[3:] > 6) | (ranks[3:] == 0)).all()
+        assert torch.equal(sample.scores[row], scored.slots[slots])
+
+
+def test_dynamic_weights_multiply_those_of_the_kernel(chunk_of):
+    static, dynamic = BceLoss(on="pointwise"), BceLoss(on="pointwise", weighting="dynamic", mu=0.3)
+    scorer, chunk, _ = chunk_of({"main": [static, dynamic]})
+    scored = scorer.score(chunk)
+    one, other = (
+        VIEWS["pointwise"].function(scored, chunk, **t.looks()) for t in (static, dynamic)
+    )
+    factor = dynamic_weights(scored.slots, chunk, 0.3)
+    assert torch.equal(other.weights, one.weights * factor) and len(factor.unique()) > 2
+    assert not other.weights.requires_grad
+
+
+def test_dynamic_weights_are_refused_where_there_are_no_places():
+    with pytest.raises(ValueError, match="weighting dynamic"):
+        BceLoss(weighting="dynamic")
+
+
 def test_pairs_of_unscored_candidates_teach_no_margin(chunk_of):
     scorer, chunk, objectives = chunk_of({"main": [MarginMseLoss()]})
     scored = scorer.score(chunk)
@@ -243,3 +285,28 @@ def test_losses_of_gains_train_by_the_gain_of_the_lists(tmp_path):
     assert told.exit_code == 0, told.output
     kept = json.loads((tmp_path / "run" / "run.json").read_text())["objectives"]["main"]
     assert [term["gain"] for term in kept] == ["exponential", "exponential", "linear"]
+
+
+def test_sampled_orders_and_dynamic_weights_train_the_same_from_the_tables(tmp_path):
+    """Of the tables are the points; orders are drawn anew."""
+    config, _ = built(tmp_path, ["samples.pointwise={top_k: 3}"])
+    terms = "{kind: rrd, interesting: sampled, num: 3, top: 6}, {kind: bce, on: pointwise}, "
+    terms += "{kind: bce, on: pointwise, weighting: dynamic}"
+    found = []
+    for samples in ("fresh", "stored"):
+        out = tmp_path / samples
+        asked = ["train", "--config", str(config), "--out", str(out)]
+        for chosen in (
+            f"train.objectives={{main: [{terms}]}}",
+            "samples.pointwise={top_k: 3}",
+            f"train.samples={samples}",
+            "train.epochs=1",
+        ):
+            asked += ["--set", chosen]
+        told = CliRunner().invoke(cli.app, asked)
+        assert told.exit_code == 0, told.output
+        lines = (out / "metrics.jsonl").read_text().splitlines()
+        found.append(json.loads(lines[0])["losses"])
+    names = ["main.rrd.order_sample", "main.bce.pointwise", "main.bce.pointwise.2"]
+    assert found[0] == pytest.approx(found[1], rel=1e-6) and list(found[0]) == names
+    assert 0 < found[0][names[2]] < found[0][names[1]]

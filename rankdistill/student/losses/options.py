@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from rankdistill.config import Options
+from rankdistill.samples.order_sample import OrderSampleOptions
 from rankdistill.student.losses.schedule import ConstantSchedule, Schedule
 
 Temperature = Annotated[float, Field(gt=0)]
@@ -16,8 +17,9 @@ Temperature = Annotated[float, Field(gt=0)]
 class LossOptions(Options):
     """One term of an objective. on: the view of a batch that it looks at; weight: of the term;
     schedule: by which the weight changes while training. Further fields are the parameters of
-    the loss function; docs/losses.md has the formulas."""
+    the loss function, but for those `of_view`; docs/losses.md has the formulas."""
 
+    of_view: ClassVar[frozenset[str]] = frozenset()
     kind: str
     on: str
     weight: float = Field(1.0, ge=0)
@@ -30,7 +32,15 @@ class LossOptions(Options):
 
     def parameters(self) -> dict[str, Any]:
         """What the loss function is given beside scores, targets, weights and mask."""
-        return self.model_dump(exclude=set(LossOptions.model_fields))
+        return self.model_dump(exclude={*LossOptions.model_fields, *self.of_view})
+
+    def looks(self) -> dict[str, Any]:
+        """What the view is told beside the batch."""
+        return {}
+
+    def draws(self) -> dict[str, OrderSampleOptions]:
+        """What is drawn for it alone, by name."""
+        return {}
 
     def for_kinds(self, kinds: Mapping[str, Any]) -> Self:
         """With what the options of the sample kinds decide filled in."""
@@ -53,24 +63,30 @@ class GainOptions(LossOptions):
 class BceLoss(LossOptions):
     """Binary cross-entropy. on: feedback (exposed candidates, 1 where the user responded), or
     pointwise (label and weight of the kernel). feedback: one column, 1 where it is a response, or
-    above 0 where it never counts as one; None: any response."""
+    above 0 where it never counts as one; None: any response. weighting dynamic: positives on
+    pointwise also weigh max(0, tanh(mu (the student's estimated rank - teacher rank)))."""
 
+    of_view: ClassVar[frozenset[str]] = frozenset({"feedback", "weighting", "mu"})
     kind: Literal["bce"] = "bce"
     on: Literal["feedback", "pointwise"] = "feedback"
     feedback: str | None = None
+    weighting: Literal["static", "dynamic"] = "static"
+    mu: float = Field(0.1, gt=0)
 
     @model_validator(mode="after")
     def _of_feedback(self) -> Self:
         if self.feedback is not None and self.on != "feedback":
             raise ValueError(f"feedback {self.feedback} is looked at on feedback, not on {self.on}")
+        if self.weighting == "dynamic" and self.on != "pointwise":
+            raise ValueError(f"weighting dynamic is of places on pointwise, not on {self.on}")
         return self
 
     @property
     def view(self) -> str:
         return self.on if self.feedback is None else f"{self.on}.{self.feedback}"
 
-    def parameters(self) -> dict[str, Any]:
-        return {}
+    def looks(self) -> dict[str, Any]:
+        return {"mu": self.mu} if self.weighting == "dynamic" else {}
 
 
 class LogitMseLoss(LossOptions):
@@ -159,12 +175,33 @@ class PListMleLoss(LossOptions):
     place_weight: Literal["log", "exponential"] = "log"
 
 
-class RrdLoss(LossOptions):
-    """Relaxed ranking distillation: the candidates with a grade in their order, before all
-    those of grade 0."""
+class RrdLoss(LossOptions, OrderSampleOptions):
+    """Relaxed ranking distillation: the interesting candidates in their order, before all others.
+    interesting all: the graded list, those with a grade; sampled, redrawn each epoch: `num` of
+    the teacher's first `top` by exp(-rank / decay), and `others` uniform of the rest."""
 
+    of_view: ClassVar[frozenset[str]] = frozenset({"interesting", *OrderSampleOptions.model_fields})
     kind: Literal["rrd"] = "rrd"
     on: Literal["listwise"] = "listwise"
+    interesting: Literal["all", "sampled"] = "all"
+
+    @property
+    def view(self) -> str:
+        return self.on if self.interesting == "all" else "order_sample"
+
+    def looks(self) -> dict[str, Any]:
+        return {"drawn": self._drawn} if self.interesting == "sampled" else {}
+
+    def draws(self) -> dict[str, OrderSampleOptions]:
+        return {self._drawn: self._order} if self.interesting == "sampled" else {}
+
+    @property
+    def _order(self) -> OrderSampleOptions:
+        return OrderSampleOptions(**self.model_dump(include=set(OrderSampleOptions.model_fields)))
+
+    @property
+    def _drawn(self) -> str:
+        return f"order_sample {self._order.model_dump_json()}"
 
 
 class LambdaLoss(GainOptions):
@@ -206,14 +243,12 @@ class SampledSoftmaxLoss(LossOptions):
     """softmax with scores less beta times the log of how likely an item is drawn. uniform: items
     that each request of the batch draws from all, beside the batch's positives."""
 
+    of_view: ClassVar[frozenset[str]] = frozenset({"uniform"})
     kind: Literal["sampled_softmax"] = "sampled_softmax"
     on: Literal["in_batch"] = "in_batch"
     uniform: int = Field(0, ge=0, le=10_000)
     temperature: Temperature = 1.0
     beta: float = Field(1.0, ge=0)
-
-    def parameters(self) -> dict[str, Any]:
-        return {name: value for name, value in super().parameters().items() if name != "uniform"}
 
 
 class AdaptiveMarginLoss(LossOptions):

@@ -7,9 +7,7 @@ import torch
 from rankdistill.student.losses.gains import Gain, discounts, shares_of_ideal
 from rankdistill.student.losses.listwise import is_list
 from rankdistill.student.losses.loss import FAR, held, weighted_mean
-
-TOLERANCE = 1e-6  # of row and column sums, from which a matrix counts as doubly stochastic
-LEAST = 1e-10  # that a sum is taken for: a column of nearly nothing is not blown up
+from rankdistill.student.losses.sinkhorn import sinkhorn as sinkhorn_scales
 
 
 def approx_ndcg(
@@ -51,8 +49,9 @@ def neural_ndcg(
     is_place = torch.arange(mask.shape[1], device=mask.device) < num
     sorting = neural_sort(held(scores, mask), mask, temperature)
     sorting = held(sorting, is_place[:, :, None] & mask[:, None, :])
-    sorting = scaled_by_sinkhorn(sorting, is_place, mask, sinkhorn)
-    placed = (sorting @ gained[:, :, None])[:, :, 0]
+    rows, columns = sinkhorn_scales(sorting, mask, sinkhorn)
+    placed = rows * (sorting.double() @ (columns * gained)[:, :, None])[:, :, 0]
+    placed = placed.to(scores.dtype)
     losses = -(placed / discounts(placed)).sum(1)
     return weighted_mean(losses, weights, is_list(mask) & has_gain)
 
@@ -66,30 +65,3 @@ def neural_sort(scores: torch.Tensor, mask: torch.Tensor, temperature: float) ->
     slope = (mask.sum(1, keepdim=True) + 1 - 2 * places).to(scores.dtype)
     logits = slope[:, :, None] * scores[:, None, :] - distance[:, None, :]
     return torch.where(mask[:, None, :], logits / temperature, FAR).softmax(2)
-
-
-def scaled_by_sinkhorn(
-    matrix: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, rounds: int
-) -> torch.Tensor:
-    """Columns, then rows scaled to sum 1, `rounds` times, or until all of a matrix differ from
-    it by less than TOLERANCE: by each matrix of the batch alone, whatever the others need.
-
-    matrix: [B, n, n], 0 outside of `rows` x `columns` (bool [B, n]).
-    """
-    for _ in range(rounds):
-        off = torch.maximum(
-            held((matrix.detach().sum(2) - 1).abs(), rows).amax(1),
-            held((matrix.detach().sum(1) - 1).abs(), columns).amax(1),
-        )
-        is_off = off >= TOLERANCE
-        if not is_off.any():
-            break
-        scaled = matrix / _divisor(matrix.sum(1), columns)[:, None, :]
-        scaled = scaled / _divisor(scaled.sum(2), rows)[:, :, None]
-        matrix = torch.where(is_off[:, None, None], scaled, matrix)
-    return matrix
-
-
-def _divisor(sums: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
-    """1 where there is nothing: dividing by 0, or nearly, each round, gradients overflow."""
-    return torch.where(there, sums.clamp(min=LEAST), 1.0)

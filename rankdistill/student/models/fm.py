@@ -42,9 +42,9 @@ class FactorizationMachine(Student):
         rows = inputs.rows
         if len(dense):
             rows = torch.cat([rows, inputs.dense[:, :, None] * dense], 1)
-        vectors, linear = rows[..., :-1], rows[..., -1]
+        vectors, linear = rows.split([rows.shape[2] - 1, 1], 2)
+        if rows.shape[1] == 1:  # nothing to add up, and no pair
+            return vectors[:, 0], linear[:, 0]
         total = vectors.sum(1)
-        own = linear.sum(1, keepdim=True)
-        if rows.shape[1] > 1:
-            own = own + 0.5 * (total.square() - vectors.square().sum(1)).sum(-1, keepdim=True)
-        return total, own
+        pairs = 0.5 * (total.square() - vectors.square().sum(1)).sum(-1, keepdim=True)
+        return total, linear.sum(1) + pairs

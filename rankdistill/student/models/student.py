@@ -29,12 +29,14 @@ class Student(nn.Module):
     width: D, what a row of the embedding table must have; scale: fresh rows are drawn from
     [-scale, scale); size: d. The last number of every item vector is 1, so that of a user's is
     the bias of the logit. heads: of the objectives beside the first, where there are any.
+    in_bf16: whether the layers of towers compute in bfloat16 while they are trained.
     """
 
     width: int
     scale: float
     size: int
     heads: Heads
+    in_bf16 = False
 
     @abstractmethod
     def users(self, inputs: Inputs) -> torch.Tensor:
@@ -43,6 +45,16 @@ class Student(nn.Module):
     @abstractmethod
     def items(self, inputs: Inputs) -> torch.Tensor:
         """Item vectors, float32 [I, d]."""
+
+    def layers(self, tower: nn.Module, values: torch.Tensor) -> torch.Tensor:
+        """What a tower makes of float32 [n, k]: float32 [n, m]."""
+        found: torch.Tensor
+        if not (self.in_bf16 and self.training):
+            found = tower(values)
+            return found
+        with torch.autocast(values.device.type, torch.bfloat16):
+            found = tower(values)
+        return found.float()
 
     def forward(
         self,

@@ -41,7 +41,7 @@ class TwoTower(Student):
         return torch.cat([found, torch.ones_like(found[:, :1])], 1)
 
     def _vectors(self, tower: nn.Module, inputs: Inputs) -> torch.Tensor:
-        found: torch.Tensor = tower(torch.cat([inputs.rows.flatten(1), inputs.dense], 1))
+        found = self.layers(tower, torch.cat([inputs.rows.flatten(1), inputs.dense], 1))
         return functional.normalize(found, dim=1) if self._is_cosine else found
 
 
