@@ -22,7 +22,7 @@ from rankdistill.student.evaluation.measures import AUC, MEASURES
 from rankdistill.student.evaluation.options import POLICIES, EvaluateOptions, Tiers
 from rankdistill.student.evaluation.policies import Logged
 from rankdistill.student.evaluation.segments import Named, Segment
-from rankdistill.student.evaluation.told import Cell, tell
+from rankdistill.student.evaluation.told import CATALOGUE, Cell, tell
 from rankdistill.student.reading import ListsSource
 
 NUM_BINS = 10  # of the picture of calibration
@@ -69,6 +69,9 @@ def evaluate(plan: Plan, notify: Callable[..., None]) -> dict[str, Any]:
         put_catalogue(found, key)
     cells = [*measure_cells(found), *segment_cells(found, plan), *item_cells(found)]
     cells += policy_cells(found, policies_of(plan))
+    missing = left_out(plan, found, cells)
+    names = {each["measure"] for each in missing}
+    cells = [cell for cell in cells if cell.measure.split("@")[0] not in names and cell.is_told]
     quantities = [quantity for cell in cells for quantity in cell.quantities]
     notify("intervals")
     keys = {"request": key, "user": found.students[0].collected.users[0]}
@@ -77,6 +80,7 @@ def evaluate(plan: Plan, notify: Callable[..., None]) -> dict[str, Any]:
         "num_requests": found.num_requests,
         "num_items": len(found.item_key),
         **tell(cells, drawn, plan.options),
+        "left_out": missing,
         "calibration": [reliability(student.collected) for student in found.students],
     }
 
@@ -115,15 +119,45 @@ def names_of(plan: Plan) -> list[str]:
         ("first", "m", "k"): [(options.recall_m, m, k) for m in options.m for k in options.k],
         (): [()],
     }
+    lacking = lacks(plan)
     for name, measure in MEASURES.items():
-        lacks = {
-            "feedback": not plan.source.response,
-            "alone": options.own_channel is None,
-            "recall_place": plan.recall is None,
-        }
-        if not lacks.get(measure.needs, False):
+        if name == "gauc" and "feedback" not in lacking:
+            found.append(AUC)
+        if measure.needs not in lacking:
             found += ["@".join([name, *map(str, own)]) for own in numbers[measure.numbers]]
-    return [*found, *([AUC] if plan.source.response else [])]
+    return found
+
+
+def lacks(plan: Plan) -> dict[str, str]:
+    """What a measure may need -> why it is not there."""
+    found = {}
+    if not plan.source.response:
+        found["feedback"] = "the log counts nothing as a response (log.response)"
+    if plan.options.own_channel is None:
+        found["alone"] = (
+            "evaluate.own_channel does not say which recall channel the student stands for"
+        )
+    if plan.recall is None:
+        found["recall_place"] = "no recall student is given (--recall)"
+    return found
+
+
+def left_out(plan: Plan, found: Gathered, cells: Sequence[Cell]) -> list[dict[str, str]]:
+    """Measures that are not told, and why."""
+    lacking, own = lacks(plan), plan.options.own_channel
+    if own is not None and own not in found.channels:
+        known = ", ".join(sorted(found.channels)) or "(none)"
+        lacking["alone"] = f"no candidate came from evaluate.own_channel {own}; known are {known}"
+    needs = {AUC: "feedback", **{name: measure.needs for name, measure in MEASURES.items()}}
+    why = {name: lacking[need] for name, need in needs.items() if need in lacking}
+    if not plan.options.catalogue:
+        why |= dict.fromkeys(CATALOGUE, "evaluate.catalogue is 0")
+    elif "feedback" in lacking:
+        why |= dict.fromkeys(CATALOGUE, lacking["feedback"])
+    for cell in cells:
+        if cell.block == "measures" and not cell.is_told:
+            why.setdefault(cell.measure, "no request has one")
+    return [{"measure": name, "why": text} for name, text in why.items()]
 
 
 def policies_of(plan: Plan) -> tuple[Any, ...]:

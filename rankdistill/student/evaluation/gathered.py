@@ -18,6 +18,7 @@ from rankdistill.lists.batch import Lists, numbers, spans
 from rankdistill.student.chunk import Chunk
 from rankdistill.student.evaluation.collected import Collected
 from rankdistill.student.evaluation.contestant import Contestant
+from rankdistill.student.evaluation.faults import CHANNEL
 from rankdistill.student.evaluation.intervals import Quantity, sums_of
 from rankdistill.student.evaluation.judged import Judged
 from rankdistill.student.evaluation.known import Known, times
@@ -47,7 +48,8 @@ class Gathered:
     measures that are told by item segments, too; seed: of the replicates, whose sums by item
     segments are all that is kept of these; recall: a recall student whose top passes before;
     named: columns that are segments; asked: (number, responses, keys of their items) of
-    requests whose responses are looked for in the catalogue; values: segments that are bins."""
+    requests whose responses are looked for in the catalogue; values: segments that are bins;
+    channels: that brought candidates."""
 
     source: ListsSource
     options: EvaluateOptions
@@ -62,6 +64,7 @@ class Gathered:
     asked: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=list)
     named: dict[str, Named] = field(default_factory=dict)
     values: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    channels: set[str] = field(default_factory=set)
     num_requests: int = 0
 
     def see_items(self, lists: Lists) -> None:
@@ -123,7 +126,8 @@ class Gathered:
             for name in self.students[0].logged.inner_names
         }
         if self.options.own_channel is not None:
-            channels = lists.candidates.column("recall_channel")
+            channels = lists.candidates.column(CHANNEL)
+            self.channels |= set(flat(channels).unique().drop_null().to_pylist())
             found["alone"] = alone(channels, self.options.own_channel)
         if self.recall is not None:
             chunk = self.recall.chunk(lists, self.source, self.options)
@@ -215,15 +219,23 @@ def drawn_requests(key: np.ndarray, most: int) -> np.ndarray:
 
 def alone(channels: pa.Array, own: str) -> np.ndarray:
     """bool [N]: a candidate's only channel is `own`; a channel or a list of channels each."""
-    if not pa.types.is_list(channels.type) and not pa.types.is_large_list(channels.type):
-        is_own = pc.equal(channels.cast(pa.string()), own)
-        return pc.fill_null(is_own, False).to_numpy(zero_copy_only=False)
+    is_own = pc.fill_null(pc.equal(flat(channels), own), False).to_numpy(zero_copy_only=False)
+    if not _is_listed(channels):
+        return is_own
     num = pc.fill_null(pc.list_value_length(channels), 0).to_numpy(zero_copy_only=False)
-    is_own = pc.fill_null(pc.equal(channels.flatten().cast(pa.string()), own), False)
-    flags = is_own.to_numpy(zero_copy_only=False).astype(np.int64)
+    flags = is_own.astype(np.int64)
     running = np.concatenate([[0], np.cumsum(flags)])
     ends = np.cumsum(num)
     return (num > 0) & (running[ends] - running[ends - num] == num)
+
+
+def flat(channels: pa.Array) -> pa.Array:
+    """Every channel of every candidate, as text."""
+    return (channels.flatten() if _is_listed(channels) else channels).cast(pa.string())
+
+
+def _is_listed(channels: pa.Array) -> bool:
+    return pa.types.is_list(channels.type) or pa.types.is_large_list(channels.type)
 
 
 def read_all(

@@ -39,6 +39,7 @@ def page(document: Mapping[str, Any]) -> str:
         head=_head(document),
         notes=[plain(note, 400) for note in document["notes"]],
         sections=[section for section in _sections(document) if section["figures"]],
+        left_out=_left_out(document["left_out"]),
         provenance=json.dumps(
             {name: document[name] for name in ("students", "recall", "options")}, indent=1
         ),
@@ -55,6 +56,14 @@ def _head(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("to", plain(document["last"] or "-")),
         ("intervals", f"{percent(confidence)}, requests drawn anew"),
     ]
+
+
+def _left_out(missing: Figures) -> list[tuple[str, str]]:
+    """(measures, why they are not there): those of one reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for one in missing:
+        by_reason.setdefault(one["why"], []).append(one["measure"])
+    return [(plain(", ".join(names), 400), plain(why, 400)) for why, names in by_reason.items()]
 
 
 def _sections(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

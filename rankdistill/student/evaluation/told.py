@@ -40,6 +40,11 @@ class Cell:
     n: int
     quantities: Sequence[Quantity | Summed]
 
+    @property
+    def is_told(self) -> bool:
+        """Whether it has a value of any student."""
+        return any(np.isfinite(quantity.value) for quantity in self.quantities)
+
 
 def what_of(name: str, conventions: Conventions) -> str:
     """The measure in words."""
@@ -65,8 +70,7 @@ def tell(
     for cell in cells:
         own = drawn[at : at + len(cell.quantities)]
         at += len(own)
-        if any(np.isfinite(q.value) for q in cell.quantities):
-            found[cell.block].append(_figure(cell, own, options))
+        found[cell.block].append(_figure(cell, own, options))
     return found
 
 
