@@ -32,6 +32,7 @@ from rankdistill.verbs import Run
 VERSION = 1
 JSON_FILE, PAGE_FILE = "evaluation.json", "evaluation.html"
 SPLITS = ("test", "valid")
+FEW = 100  # requests
 # Name -> whether a file that starts so is one of ours.
 FILES: Mapping[str, IsOurs] = {
     JSON_FILE: lambda start: (
@@ -94,6 +95,8 @@ def evaluate(run: Run, asked: Asked) -> None:
     }
     if options.own_channel is not None:
         notes += [o["why"] for o in document["left_out"] if o["measure"] == "marginal_recall"]
+    if document["num_requests"] < FEW:
+        notes.append(f"fewer than {FEW} requests: intervals are narrower than they should be")
     for note in notes:
         run.say(f"warning: {note}")
     folder = made_folder(asked.out or asked.run)
