@@ -245,8 +245,17 @@ def _nearest(value: Any, node: Node, document: Document, path: KeyPath, schema: 
         mark = document.marks.get(path)
         return mark.raw if mark and mark.raw else str(value)
     if kind == "array" and value is not None:
-        return [value]
+        return _as_list(value, schema.plain(node.get("items", {})), schema)
     return _nearest_number(value, node) if kind in ("integer", "number") else None
+
+
+def _as_list(value: Any, item: Node, schema: Schema) -> list[Any] | None:
+    """A list of that one value, or of the block of that kind, where the list takes such."""
+    if kinds := schema.kinds(item):
+        near = closest(str(value), list(kinds))
+        return [{item["discriminator"]["propertyName"]: near}] if near else None
+    takes_text = item.get("type", "string") == "string" or "anyOf" in item
+    return [value] if takes_text == isinstance(value, str) or "anyOf" in item else None
 
 
 def _nearest_number(value: Any, node: Node) -> int | float | None:

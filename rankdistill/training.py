@@ -108,7 +108,9 @@ def plan_of(chosen: Settings, asked: Asked | None = None, processes: int = 1) ->
 
 def days_of(asked: Asked, build: Build) -> list[str] | None:
     """The days of the build that are asked for; None: all. ConfigError E0105 where none is."""
-    first, last = (None if _is_time(each) else each for each in (asked.first, asked.last))
+    first, last = (None if _is_time(each) else each for each in asked.ends)
+    for end in filter(None, (first, last)):
+        _refuse_no_day(end, build)
     if not asked.dts and first is None and last is None:
         return None
     named = asked.dts or sorted(build.days)
@@ -117,8 +119,10 @@ def days_of(asked: Asked, build: Build) -> list[str] | None:
         raise ConfigError(
             "E0105",
             "no day of the build is one of those asked for",
-            found=f"the build has {', '.join(sorted(build.days))}",
-            help="give --dt, --from and --to days that it has",
+            found=f"{_asked_for(asked)}; the build has {', '.join(sorted(build.days))}",
+            help="give the earlier day as --from"
+            if first and last and first > last
+            else "give --dt, --from and --to days that it has",
         )
     return days
 
@@ -138,6 +142,21 @@ def times_of(asked: Asked) -> tuple[int, int] | None:
             help="give the earlier time first",
         )
     return first, last
+
+
+def _asked_for(asked: Asked) -> str:
+    given = [*(("--dt", dt) for dt in asked.dts), ("--from", asked.first), ("--to", asked.last)]
+    return " ".join(f"{name} {value}" for name, value in given if value is not None)
+
+
+def _refuse_no_day(text: str, build: Build) -> None:
+    """ConfigError E0102 where it is no day: a log may write them as 20261101, but with digits."""
+    if text not in build.days and not any(each.isdigit() for each in text):
+        raise ConfigError(
+            "E0102",
+            f"--from and --to take days and times, not {text}",
+            help="2026-11-01, or 2026-11-01T05:00:00Z",
+        )
 
 
 def _is_time(text: str | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -16,11 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from rankdistill import __version__
-from rankdistill.errors import PlaceError, UserError, UserErrors, printable, render
+from rankdistill.errors import (
+    PlaceError,
+    ResourceError,
+    UserError,
+    UserErrors,
+    printable,
+    render,
+)
 from rankdistill.store.outputs import refuse_foreign, write
 
 OUR_BUG = 5
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def is_result(start: str) -> bool:
@@ -215,6 +225,8 @@ def leave_if_stopped(code: int) -> None:
 
 def _told(run: Run, fault: BaseException) -> tuple[int, list[UserError]]:
     """Say what went wrong; the exit code, and the user's faults."""
+    if isinstance(fault, OSError):
+        fault = _of_the_machine(fault) or fault
     if isinstance(fault, UserError | UserErrors):
         errors = list(fault.errors) if isinstance(fault, UserErrors) else [fault]
         for error in errors:
@@ -225,3 +237,14 @@ def _told(run: Run, fault: BaseException) -> tuple[int, list[UserError]]:
     traceback.print_exception(fault)
     run.say("this is a fault in rankdistill, not in your input; please report it")
     return OUR_BUG, []
+
+
+def _of_the_machine(fault: OSError) -> UserError | None:
+    """A disk that is full and a place that is closed to us, which no code of ours can mend."""
+    where, why = str(fault.filename or "no file was named"), os.strerror(fault.errno or 0)
+    if fault.errno in DISK_FULL:
+        return ResourceError("E0402", why, found=where, help="make room, and run it again")
+    if fault.errno in NOT_ALLOWED:
+        told = f"the system does not let us: {why}"
+        return PlaceError("E0202", told, found=where, help="name a place that is yours to use")
+    return None

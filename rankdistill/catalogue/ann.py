@@ -85,7 +85,8 @@ def faiss_package() -> Any:
         raise ResourceError(
             "E0404",
             "an approximate search needs faiss, which is not installed",
-            help='pip install "rankdistill[ann]"; search: {kind: exact} needs none',
+            help="pip install 'rankdistill[ann]'; without it: of mine-negatives "
+            "search: {kind: exact}, export without --index",
         ) from fault
     return faiss
 

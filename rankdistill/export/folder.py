@@ -112,8 +112,10 @@ def new_folder(out: str | Path, data_set: Path) -> Iterator[Folder]:
         yield folder
         _appear(draft, final)
     finally:
-        folder.close()
-        shutil.rmtree(draft, ignore_errors=True)
+        try:
+            folder.close()
+        finally:  # on a full disk files cannot be closed, either
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def _refuse_unfit(out: str | Path, data_set: Path) -> Path:

@@ -7,6 +7,8 @@ back is a pickle, and no byte is believed before its hash has been compared.
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rankdistill.errors import TrainingError
-from rankdistill.store.files import replace_text, sha256
+from rankdistill.store.files import FILE_MODE, replace_text, sha256
 
 FOLDER = "checkpoints"
 VERSION = 1
@@ -39,10 +41,21 @@ def save(folder: Path, name: str, checkpoint: Checkpoint) -> None:
     tensors = {
         key: tensor.detach().cpu().contiguous() for key, tensor in checkpoint.tensors.items()
     }
-    save_file(tensors, half)
+    try:
+        save_file(tensors, half)
+    except SafetensorError as fault:
+        half.unlink(missing_ok=True)
+        raise _of_the_system(fault, half) from fault
+    half.chmod(FILE_MODE)  # it writes files that the owner alone may read
     half.replace(target)
     facts = {"schema_version": VERSION, "sha256": sha256(target), **checkpoint.facts}
     replace_text(folder / f"{name}.json", json.dumps(facts, indent=1, sort_keys=True) + "\n")
+
+
+def _of_the_system(fault: SafetensorError, place: Path) -> Exception:
+    """The system's error that safetensors tells in words; itself where it tells of none."""
+    number = re.search(r"os error (\d+)", str(fault))
+    return OSError(int(number[1]), os.strerror(int(number[1])), str(place)) if number else fault
 
 
 def load(folder: Path, name: str) -> Checkpoint:
@@ -63,8 +76,8 @@ def load(folder: Path, name: str) -> Checkpoint:
             "E0503",
             f"the checkpoint {folder / name} cannot be read",
             found=f"{type(fault).__name__}: {fault}",
-            help="train again from an earlier one (it is tried by itself), or anew with another "
-            "--out",
+            help="the same train command goes on from the newest one that can be read; where "
+            "there is none, train anew with another --out",
         ) from fault
 
 
@@ -80,18 +93,25 @@ def newest(folder: Path, run: str, say: Callable[[str], None]) -> Checkpoint | N
     of another config or data than `run`.
     """
     fault = None
-    for name in names(folder):
+    there = names(folder)
+    for name in there:
         try:
             found = load(folder, name)
         except TrainingError as error:
             fault = error
-            say(f"warning: {error.message} ({error.found}); the one before it is tried")
+            rest = "" if name == there[-1] else "; the one before it is tried"
+            say(f"warning: {error.message} ({error.found}){rest}")
             continue
         if found.facts.get("run") != run:
             raise other_run(folder, str(found.facts.get("run")), run)
         return found
     if fault is not None:
-        raise fault
+        raise TrainingError(
+            "E0503",
+            f"no checkpoint in {folder} can be read",
+            found=f"{len(there)} damaged, the last one tried: {fault.found}",
+            help="train anew with another --out",
+        ) from fault
     return None
 
 

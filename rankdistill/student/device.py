@@ -57,7 +57,8 @@ def moved(values: np.ndarray, device: torch.device) -> torch.Tensor:
 @contextmanager
 def exactly(device: torch.device) -> Iterator[None]:
     """On CUDA: this process on that device, with algorithms alone that give the same bytes twice.
-    ResourceError E0405 where the environment asks cuBLAS for others."""
+    ResourceError E0405 where the environment asks cuBLAS for others, E0403 where its memory is
+    too small."""
     if device.type != "cuda":
         yield
         return
@@ -73,5 +74,12 @@ def exactly(device: torch.device) -> Iterator[None]:
     torch.use_deterministic_algorithms(True)
     try:
         yield
+    except torch.cuda.OutOfMemoryError as fault:
+        raise ResourceError(
+            "E0403",
+            f"the memory of {device} ran out",
+            found=str(fault).split(". ")[0][:200],
+            help="lower train.batch.slots or train.batch.requests, or train.device: cpu",
+        ) from fault
     finally:
         torch.use_deterministic_algorithms(before)

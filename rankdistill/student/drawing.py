@@ -28,6 +28,7 @@ from rankdistill.student.shares import Shares
 from rankdistill.student.stored import StoredSamples
 
 NEGATIVES, POSITIVES, UNIFORM = "negatives", "positives", "uniform"
+TAKEN = "taken"  # before the request, by the user: items, which need not be slots
 HAIR = 2.0**-24  # below this, float32 does not tell 1 - p from 1: logits of about +-16
 
 
@@ -97,13 +98,16 @@ class Drawing:
         if self.grade is not None:
             columns["grade"] = grade(lists, self.grade, np.arange(len(lists.teacher_rank)))
         slots = Slots.of(lists, outside.request, self._kept(columns, rows))
-        users, items = self.fields.encode(lists, slots.candidates)
+        known = self.fields.of_requests(lists)
+        users, items = self.fields.encode(lists, slots.candidates, known)
         if len(outside.request):
             time = micros(lists.requests.column("request_time"))[outside.request]
             items = items.joined(self.fields.items_of(outside.items, time)).take(slots.order)
         held = {name: slots.column(column) for name, column in columns.items()}
         if self.shares is not None:
             held |= self._identities(lists, slots, outside)
+            request, key = self.fields.taken(known)
+            rows[TAKEN] = Drawn.of(request, lists.num_requests, {}, {"item_key": key})
         return Chunk(
             lists.requests.column("request_id"),
             slots.offsets,

@@ -38,6 +38,13 @@ def write_run(folder: Path, facts: Mapping[str, Any]) -> None:
 
 def read_run(folder: Path) -> dict[str, Any]:
     """run.json of a run. TrainingError E0503 where there is none or it is damaged."""
+    if not (folder / RUN_FILE).is_file():
+        raise TrainingError(
+            "E0503",
+            f"{folder} holds no training run",
+            found=f"no {RUN_FILE} in it" if folder.is_dir() else "no such folder",
+            help="give the folder that train --out wrote",
+        )
     try:
         facts = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
         if not isinstance(facts, dict) or facts.get("schema_version") != VERSION:
@@ -46,9 +53,9 @@ def read_run(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as fault:
         raise TrainingError(
             "E0503",
-            f"{folder} holds no training run that can be read",
+            f"{RUN_FILE} of the run in {folder} cannot be read",
             found=f"{type(fault).__name__}: {fault}",
-            help="give the folder that train --out wrote",
+            help="put it back from a copy, or train anew with another --out",
         ) from fault
 
 

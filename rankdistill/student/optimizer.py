@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
+from rankdistill.student.device import moved
 from rankdistill.student.embedding import Touched
 from rankdistill.student.options import OptimizerOptions
 from rankdistill.student.parallel import Group
@@ -63,7 +65,8 @@ class Optimizer:
         """Means over processes in the place of losses and dense gradients."""
         if self._group.size == 1:
             return
-        has = told.new_tensor([float(each.grad is not None) for each in self._dense])
+        own = np.array([each.grad is not None for each in self._dense], np.float32)
+        has = moved(own, told.device)
         for each in self._dense:
             if each.grad is None:
                 each.grad = torch.zeros_like(each)

@@ -48,6 +48,8 @@ class ValidationOptions(Options):
     @field_validator("measure")
     @classmethod
     def _chooses(cls, name: str) -> str:
+        if name.startswith("catalogue_"):
+            raise ValueError(f'measure "{name}" is for `evaluate`, and chooses no student')
         if name != AUC:
             measure, _ = parsed(name)
             if not measure.better or measure.needs in OF_EVALUATE:
@@ -66,7 +68,9 @@ class StartOptions(Options):
     @model_validator(mode="after")
     def _one_start(self) -> StartOptions:
         if self.run is not None and self.vectors:
-            raise ValueError("start from a run or from vectors: a run has vectors of its own")
+            raise ValueError(
+                "start from a run or from vectors, not both: a run has vectors of its own"
+            )
         return self
 
 
@@ -134,7 +138,10 @@ class TrainOptions(Options):
     def _as_the_mode_goes(self) -> TrainOptions:
         if self.mode == "incremental":
             if self.start.run is None:
-                raise ValueError("mode incremental goes on from a run: set start.run")
+                raise ValueError("mode incremental goes on from a run: set train.start.run")
             if self.num_epochs > 1:
-                raise ValueError("mode incremental passes once over its requests: epochs is 1")
+                raise ValueError(
+                    f"mode incremental passes once over its requests, not {self.num_epochs} times:"
+                    " set train.epochs to 1 or null"
+                )
         return self

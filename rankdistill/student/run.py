@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from rankdistill.errors import TrainingError
+from rankdistill.store.outputs import made_folder
 from rankdistill.student import checkpoint as checkpoints
 from rankdistill.student import warm, watch
 from rankdistill.student.device import exactly
@@ -26,6 +27,7 @@ from rankdistill.student.options import TrainOptions
 from rankdistill.student.parallel import Group
 from rankdistill.student.plan import Plan
 from rankdistill.student.published import publish_users
+from rankdistill.student.same_run import refuse_other
 from rankdistill.student.scoring import Scorer
 from rankdistill.student.start import start_from
 from rankdistill.student.trackers import trackers
@@ -131,13 +133,15 @@ def train(
     """Train in `folder`, or go on where a run of the same plan stopped. group: of the processes
     that train together, whose first one alone speaks and writes.
 
-    Raises TrainingError E0501 to E0505, ConfigError E0105, ResourceError E0404, E0405.
+    Raises TrainingError E0501 to E0505, ConfigError E0105, ResourceError E0403 to E0405.
     """
     group = group or Group()
     torch.set_num_threads(plan.options.threads or torch.get_num_threads())
     if not group.is_first:
         notify, say = _nothing, _nothing
     with exactly(plan.device):
+        if plan.device.type == "cuda":
+            say(f"trains on {torch.cuda.get_device_name(plan.device)}")
         return _train(plan, folder, notify, say, group)
 
 
@@ -190,17 +194,16 @@ def _rows_left(facts: dict[str, Any], done: Progress, plan: Plan) -> int:
 
 def _begin(plan: Plan, folder: Path, before: Before | None) -> None:
     """Fit the fields to the lists to train on and write run.json, where that is not done yet."""
-    folder.mkdir(parents=True, exist_ok=True)
+    made_folder(str(folder))
     begun = folder / BEGUN
     if (folder / RUN_FILE).exists():
-        there = read_run(folder)["run"]
-        if there != plan.hash():
-            raise checkpoints.other_run(folder, str(there), plan.hash())
+        refuse_other(folder, read_run(folder), plan)
         return
     if any(folder.iterdir()) and not begun.exists():
         raise TrainingError(
             "E0503",
             f"{folder} is not empty, and holds no training run",
+            found=", ".join(sorted(each.name for each in folder.iterdir())[:5]),
             help="give a new or an empty folder as --out",
         )
     learned = _learned(plan, before)
@@ -229,8 +232,8 @@ def _learned(plan: Plan, before: Before | None) -> dict[str, Any]:
     if not span.num:
         raise watch.nothing_learned()
     chosen = plan.options.validation
-    if chosen is not None and not (num := plan.held_out.span().num):
-        raise watch.nothing_to_validate(chosen.measure, num)
+    if chosen is not None and not plan.held_out.span().num:
+        raise watch.nothing_to_validate()
     earlier = None if before is None else before.facts["learned"]["until"]
     until = max((each for each in (span.last, earlier) if each is not None), default=None)
     return {"requests": span.num, "from": span.first, "until": until}

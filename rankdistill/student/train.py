@@ -146,7 +146,9 @@ class Trainer:
         if not done.in_epoch:
             raise watch.nothing_learned()
         if not done.history:
-            watch.refuse_constant(watch.all_labels(self._group.told(done.labels)))
+            seen = watch.all_labels(self._group.told(done.labels))
+            watch.refuse_nothing(seen, self.objectives.view_names)
+            watch.refuse_constant(seen)
         names = [name for _, name, _ in self.objectives.named()]
         losses = {name: done.sums.get(name, 0.0) / done.in_epoch for name in names}
         # The first process decides, for all have to agree on when to stop.
@@ -166,7 +168,7 @@ class Trainer:
             return {}
         told = validate(self.scorer, self._setting.validation(), chosen.measure)
         if told[chosen.measure] is None:
-            raise watch.nothing_to_validate(chosen.measure, int(told["num_requests"] or 0))
+            raise watch.not_to_be_measured(chosen.measure)
         return told
 
     def _best(self, told: dict[str, float]) -> int:

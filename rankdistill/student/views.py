@@ -17,6 +17,7 @@ from torch.nn import functional
 from rankdistill.student.chunk import Chunk, padded
 from rankdistill.student.device import moved
 from rankdistill.student.dynamic import dynamic_weights
+from rankdistill.student.known import is_known
 from rankdistill.student.losses.loss import Rows
 from rankdistill.student.meeting import meet
 
@@ -185,8 +186,7 @@ def contrast(scored: Scored, chunk: Chunk) -> Sample:
 
 def in_batch(scored: Scored, chunk: Chunk) -> Sample:
     """A positive, then every positive of the batch and all that its requests drew uniformly, an
-    item as often as it is there: [B, 1 + P]. Masked: what is a positive of the same user, or was
-    responded to by him, in the batch.
+    item as often as it is there: [B, 1 + P]. Masked: what the user is known to want.
 
     Gives log_q by the law of the mixture of both sources, and for the positive, which is there
     once whatever its share, the log of 1 / draws: then the softmax's denominator has the mean
@@ -205,7 +205,7 @@ def in_batch(scored: Scored, chunk: Chunk) -> Sample:
     law = np.append(1.0, np.where(share > 0, share, 1.0)) / num_draws
     log_q = _floats(np.log(law), device)
     mask = np.ones((len(positive), 1 + len(pool)), dtype=bool)
-    mask[:, 1:] = ~_is_known(chunk, positive, pool)
+    mask[:, 1:] = ~is_known(chunk, positive, pool)
     targets = torch.zeros(mask.shape, device=device)
     targets[:, 0] = 1
     return Sample(
@@ -215,18 +215,6 @@ def in_batch(scored: Scored, chunk: Chunk) -> Sample:
         moved(mask, device),
         {"log_q": lambda: log_q.expand(len(mask), -1)},
     )
-
-
-def _is_known(chunk: Chunk, rows: np.ndarray, pool: np.ndarray) -> np.ndarray:
-    """bool [B, P]: the user of row b has the item of pool entry p (both slots) as a positive in
-    the batch, or has responded to it there."""
-    user, item = (
-        np.unique(chunk.columns[name], return_inverse=True)[1] for name in ("user_key", "item_key")
-    )
-    known = np.union1d(rows, np.flatnonzero(chunk.columns["responded"]))
-    found = np.zeros((user.max(initial=-1) + 1, item.max(initial=-1) + 1), dtype=bool)
-    found[user[known], item[known]] = True
-    return found[user[rows]][:, item[pool]]
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,16 @@ LABELS: dict[str, Callable[[Chunk], np.ndarray]] = {
 }
 
 
+NONE_SHOWN = (
+    "map what was shown (log.stage, or log.columns.position) and build again, or set "
+    "train.objectives without these losses, such as {main: [{kind: bpr}]}"
+)
+NONE_TOLD = {
+    "pointwise": "look at the table pointwise: rankdistill plan; or leave these losses out",
+    "scores_pointwise": "map log.columns.teacher_score and build again, or leave these losses out",
+}
+
+
 def labels_of(view: str, chunk: Chunk) -> np.ndarray:
     """What the losses of a view are to tell apart; nothing where it is no view of points."""
     if view.startswith(OF_FEEDBACK):
@@ -108,6 +118,18 @@ def all_labels(seen: Iterable[Mapping[str, list[float]]]) -> dict[str, list[floa
     return found
 
 
+def refuse_nothing(seen: Mapping[str, list[float]], views: Iterable[str]) -> None:
+    """TrainingError E0502 where the losses of points of a view saw no candidate at all."""
+    for view in views:
+        if view not in seen and (view in LABELS or view.startswith(OF_FEEDBACK)):
+            raise TrainingError(
+                "E0502",
+                f'the losses on "{view}" have nothing to learn from',
+                found="no candidate of the first epoch has what they look at",
+                help=NONE_TOLD.get(view, NONE_SHOWN),
+            )
+
+
 def refuse_constant(seen: Mapping[str, list[float]]) -> None:
     """TrainingError E0502 where all labels of a view are one number."""
     for view, (least, largest) in sorted(seen.items()):
@@ -137,12 +159,22 @@ def nothing_learned() -> TrainingError:
     )
 
 
-def nothing_to_validate(measure: str, num: int) -> TrainingError:
-    """num: requests of split valid."""
+def nothing_to_validate() -> TrainingError:
     return TrainingError(
         "E0502",
-        f"there is no request to validate on by {measure}",
-        found=f"{num:,} requests of the build are of split valid",
-        help="set split.train_until before the build's last day and build again, choose another "
-        "train.validation.measure, or train without validation: train.validation: null",
+        "there is no request to validate on",
+        found="no request of the build is of split valid",
+        help="set split.train_until before the build's last request and build again, or train "
+        "without validation: train.validation: null",
+    )
+
+
+def not_to_be_measured(measure: str) -> TrainingError:
+    return TrainingError(
+        "E0502",
+        f"no request can be validated by {measure}",
+        found="there are requests of split valid, and none has what is measured: two candidates "
+        "with a teacher rank, a response, ... (docs/evaluate.md)",
+        help="choose another train.validation.measure, or train without validation: "
+        "train.validation: null",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,24 @@ def train(plan: Plan, folder: Path, **asked) -> list[str]:
     return said
 
 
+class Killed(BaseException):
+    """Stands for a kill between two steps."""
+
+
+def train_until(plan: Plan, folder: Path, num_steps: int) -> None:
+    """Train, killed after so many steps of this process."""
+    steps = 0
+
+    def notify(event, **_):
+        nonlocal steps
+        steps += event == "progress"
+        if steps == num_steps:
+            raise Killed
+
+    with suppress(Killed):
+        train(plan, folder, notify=notify)
+
+
 def last_checkpoint(folder: Path) -> checkpoint.Checkpoint:
     place = folder / "checkpoints"
     return checkpoint.load(place, checkpoint.names(place)[0])
@@ -105,6 +124,7 @@ train:
   epochs: 3
   batch: {requests: 16, pool: 40}
   checkpoint_every: 1
+  device: cpu
   threads: 1
 """
 

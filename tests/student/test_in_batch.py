@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from rankdistill.contract import TYPES  # noqa: E402
+from rankdistill.features.join import Join  # noqa: E402
 from rankdistill.samples.pointwise import PointwiseOptions  # noqa: E402
 from rankdistill.student.drawing import Drawing  # noqa: E402
+from rankdistill.student.fields.columns import Tables  # noqa: E402
 from rankdistill.student.fields.fit import fit_fields  # noqa: E402
-from rankdistill.student.fields.options import FieldsOptions, IdField  # noqa: E402
+from rankdistill.student.fields.histories import NAME as RESPONSES  # noqa: E402
+from rankdistill.student.fields.histories import Histories  # noqa: E402
+from rankdistill.student.fields.options import FieldsOptions, HistoryField, IdField  # noqa: E402
+from rankdistill.student.known import is_known  # noqa: E402
 from rankdistill.student.loader import Loader  # noqa: E402
 from rankdistill.student.losses.contrast import sampled_softmax  # noqa: E402
 from rankdistill.student.models.options import FmOptions  # noqa: E402
@@ -163,6 +170,46 @@ def test_a_batch_against_the_rows_one_by_one(small, uniform):
         assert np.allclose(rest, wanted, atol=1e-5)
         draws = len(positive) + len(uniform_slots) - 1
         assert np.allclose(first, [logit[item[at]], -np.log(draws)], atol=1e-5)
+
+
+TAKEN = {"u0": [(5, 3), (9, 4)], "u1": [(5, 3)], "u2": [(40, 9)], "nobody": [(1, 3)]}
+MINUTE = 60_000_000
+
+
+def test_what_a_user_took_before_a_request_is_no_negative_of_his(tmp_path):
+    """Thirty requests, one a minute, of three users in turn; item 99 is in no list."""
+    rows = []
+    for request in range(30):
+        items = [(request + place) % 12 for place in (0, 5)]
+        for rank, item in enumerate(items, 1):
+            row = {"request_id": request, "user_id": f"u{request % 3}", "item_id": item}
+            rows.append({**row, "rank": rank, "request_time": request * MINUTE})
+    source = written(tmp_path, rows)
+    taken = [(u, t, i) for u, own in TAKEN.items() for t, i in [*own, (0, 99)]]
+    user, time, item = (list(each) for each in zip(*taken, strict=True))
+    times = pa.array([t * MINUTE for t in time], TYPES["timestamp"])
+    held = Histories.of(pa.table({"user_id": user, "request_time": times, "item_id": item}))
+    join = Join(RESPONSES, "user", ("user_id",), True, (RESPONSES,), (), RESPONSES)
+    user_fields = [IdField(column="user_id"), HistoryField(column=RESPONSES, last=1)]
+    batches = (source.read([piece]) for piece in source.pieces)
+    known = fit_fields(FieldsOptions(user=user_fields), batches, Tables((join,), (held,)))
+    make = replace(drawing_of(source, 1), fields=known)
+
+    chunk = make(source.pieces, None).part(0, 15)
+    ids = [None, *known.item[0].coder.id.to_pylist()]
+    item = [ids[code - known.item[0].first] for code in chunk.items.codes[:, 0].tolist()]
+    positive = chunk.drawn["positives"].slots["item"]
+    pool = np.concatenate([positive, chunk.drawn["uniform"].slots["item"]])
+    requests, tops = chunk.request_id.to_pylist(), {}
+    for r in requests:
+        tops.setdefault(r % 3, set()).add(r % 12)
+    found = is_known(chunk, positive, pool)
+    for row, at in enumerate(positive):
+        own = requests[chunk.request[at]] % 3
+        last = max(r for r in requests if r % 3 == own)
+        before = {i for t, i in TAKEN[f"u{own}"] if t < last}
+        assert [item[p] in tops[own] | before for p in pool] == found[row].tolist()
+    assert 4 not in tops[0] and 3 not in tops[1] and 9 not in tops[2]
 
 
 def q(item, num_positives, num_uniform, tops, rows):

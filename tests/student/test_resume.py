@@ -20,11 +20,7 @@ from rankdistill.store.dataset import DataSet
 from rankdistill.student import run as runs
 from rankdistill.student.objectives import Objectives, default_terms
 from rankdistill.student.plan import Plan
-from tests.student.kit import built
-
-
-class Killed(BaseException):
-    """Stands for a kill between two steps."""
+from tests.student.kit import Killed, built
 
 
 @pytest.fixture(scope="module")

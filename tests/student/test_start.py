@@ -124,6 +124,15 @@ def last_hash(out):
     return json.loads(max((out / "checkpoints").glob("*.json")).read_text())["sha256"]
 
 
+def test_negatives_of_the_batch_are_held_against_histories(place, tmp_path):
+    _, config, _ = place
+    fields = "[{kind: id, column: user_id}, {kind: history, column: responses, last: 1}]"
+    terms = "train.objectives={main: [{kind: sampled_softmax, uniform: 2}]}"
+    train(config, tmp_path / "run", [f"train.fields.user={fields}", terms, "train.epochs=1"])
+    told = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])
+    assert told["losses"]["main.sampled_softmax.in_batch"] > 0
+
+
 @pytest.mark.parametrize("model", ["{kind: fm, dim: 4}", "{kind: two_tower, dim: 4, towers: [8]}"])
 def test_a_run_over_feature_tables_and_objectives_reads_back_and_repeats(place, tmp_path, model):
     _, config, own = place

@@ -64,15 +64,17 @@ def check_fields(options: FieldsOptions, user: Types, item: Types) -> None:
 
 def _unknown(side: str, field: OneField, types: Types, key: tuple[str | int, ...]) -> UserError:
     near = closest(field.column, list(types))
+    help = "map it under log.columns and build again, or give its table under features"
+    if field.column == RESPONSES:
+        help = "build negatives with a history_window, which keeps the responses"
+    elif near:
+        help = f'did you mean "{near}"? Else {help}'
     return ConfigError(
         "E0102",
         f'train.fields.{side}: "{field.column}" is no column that the {side} side may see',
-        found=", ".join(types),
-        help=f'did you mean "{near}"?'
-        if near
-        else "build negatives with a history_window, which keeps the responses"
-        if field.column == RESPONSES
-        else "map it under log.columns and build again, or give its table under features",
+        found=f"known are {', '.join(types)}; what the ranker or the user did later is seen by "
+        "neither side, what is of the other side not by this one",
+        help=help,
         key=key,
     )
 

@@ -14,6 +14,7 @@ from rankdistill.lists.batch import Lists, spans
 from rankdistill.student.chunk import Bag, Encoded
 from rankdistill.student.fields.coders import Coder, Standard
 from rankdistill.student.fields.columns import NEWEST, Items, Tables, candidate_times
+from rankdistill.student.fields.histories import keys_held
 from rankdistill.student.fields.snapshot import Snapshot
 from rankdistill.student.vocabulary import UNKNOWN
 
@@ -95,10 +96,26 @@ class Fields:
         default_factory=lambda: Snapshot(pa.RecordBatch.from_pydict({"item_id": []}))
     )
 
-    def encode(self, lists: Lists, candidates: np.ndarray) -> tuple[Encoded, Encoded]:
-        """(users [R], items of these candidates [K]) of some lists."""
+    def of_requests(self, lists: Lists) -> dict[str, pa.Array]:
+        """The columns of the requests, and of users and contexts, [R] each."""
         columns = dict(zip(lists.requests.schema.names, lists.requests.columns, strict=True))
-        columns |= self.tables.of_requests(lists)
+        return columns | self.tables.of_requests(lists)
+
+    def taken(self, columns: Mapping[str, pa.Array]) -> tuple[np.ndarray, np.ndarray]:
+        """What the history fields over item_id hold, beyond their `last`, too: (request, int64 [H]
+        ascending; key of the item, uint64 [H]). columns: `of_requests`."""
+        first = {f.first for f in self.item if isinstance(f, RowField) and f.column == "item_id"}
+        shared = [f for f in self.user if isinstance(f, BagField) and not f.own]
+        return keys_held([columns[f.column] for f in shared if f.first in first])
+
+    def encode(
+        self,
+        lists: Lists,
+        candidates: np.ndarray,
+        columns: Mapping[str, pa.Array] | None = None,
+    ) -> tuple[Encoded, Encoded]:
+        """(users [R], items of these candidates [K]) of some lists; columns: `of_requests`."""
+        columns = self.of_requests(lists) if columns is None else columns
         users = encoded(self.user, columns, lists.num_requests)
         rows = lists.candidates.select(self.listed)
         if len(candidates) < rows.num_rows:

@@ -11,16 +11,32 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rankdistill.catalogue.guide import Guide
 from rankdistill.features.table import ALWAYS, Features, key_of_rows, micros
-from rankdistill.hashing import xxh64
+from rankdistill.hashing import U64, xxh64
 from rankdistill.lists.batch import spans
+from rankdistill.student.vocabulary import plain
 
 NAME = "responses"  # of the table, and of the column that fields read
 COLUMNS = ("user_id", "request_time", "item_id")
 MOST = 200  # newest items of a list; a field keeps its `last` of them
+
+
+def keys_held(columns: Sequence[pa.ListArray]) -> tuple[np.ndarray, np.ndarray]:
+    """Of lists of item ids for each of R requests: (request, int64 [H] ascending; key of an item,
+    uint64 [H]) of every item of every list."""
+    requests, keys = [np.zeros(0, np.int64)], [np.zeros(0, U64)]
+    for column in columns:
+        items = column.flatten()
+        is_there = items.is_valid().to_numpy(zero_copy_only=False)
+        requests.append(pc.list_parent_indices(column).to_numpy()[is_there])
+        keys.append(xxh64(plain(items))[is_there])
+    request, key = np.concatenate(requests), np.concatenate(keys)
+    order = np.argsort(request, kind="stable")
+    return request[order], key[order]
 
 
 @dataclass(frozen=True)
