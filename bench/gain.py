@@ -51,6 +51,10 @@ CONTESTANTS = {
     **{name: f"[{loss}]" for name, loss in LOSSES.items()},
     **{f"{FEEDBACK} + {name}": f"[{{kind: bce}}, {loss}]" for name, loss in LOSSES.items()},
 }
+# Points whose negatives were ranked, too, so that they say nothing of what the pre-ranker dropped.
+OF_RANKED = "pointwise of ranked"
+CONTESTANTS[OF_RANKED] = CONTESTANTS["pointwise"]
+RANKED_NEGATIVES = "samples.pointwise.negatives={kind: bands, bands: [{from_rank: 11, num: 30}]}"
 MODELS = {
     "fm": "{kind: fm, dim: 16}",
     "two_tower": "{kind: two_tower, dim: 16, towers: [32, 16]}",
@@ -159,6 +163,7 @@ def asked(contestant: str, model: str, lr: float, l2: float, seed: int) -> list[
         f"train.validation.measure={measure}",
         f"seed={seed}",
         "train.threads=1",
+        *([RANKED_NEGATIVES] if contestant == OF_RANKED else []),
     ]
 
 

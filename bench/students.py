@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +32,13 @@ from rankdistill.student.models.options import FmOptions, TwoTowerOptions
 from rankdistill.student.models.student import Student
 from rankdistill.student.models.two_tower import TwoTower
 from rankdistill.student.objectives import Objectives
+from rankdistill.student.optimizer import Optimizer
+from rankdistill.student.options import OptimizerOptions
+from rankdistill.student.parallel import Group
 from rankdistill.student.scoring import Scorer
 from rankdistill.training import plan_of
 
-DIM, LR = 32, 0.1
+DIM = 32
 WIDTHS = [64, 32]
 BPR = Objectives({"main": [BprLoss()]})
 
@@ -55,19 +59,17 @@ def batch(user: np.ndarray, item: np.ndarray) -> Chunk:
     return Chunk(pa.array(np.arange(num)), offsets, Encoded(user), Encoded(item), {}, drawn)
 
 
-def scorer_of(student: Student, num_rows: int) -> Scorer:
+def stepper(student: Student, num_rows: int) -> Callable[[Chunk], None]:
+    """A step of a fresh student on a batch."""
     keys = np.arange(num_rows, dtype=np.uint64)
-    return Scorer(student, EmbeddingTable.new(keys, student.width, 1, 0.01, 1e-10))
+    scorer = Scorer(student, EmbeddingTable.new(keys, student.width, 1, 0.01, 1e-10))
+    return partial(step, Optimizer(scorer, OptimizerOptions(), Group()), scorer)
 
 
-def step(scorer: Scorer, chunk: Chunk, adam: torch.optim.Optimizer | None = None) -> None:
+def step(optimizer: Optimizer, scorer: Scorer, chunk: Chunk, objectives: Objectives = BPR) -> None:
     """What the trainer does."""
-    losses = [loss for *_, loss in BPR.losses(scorer.score(chunk), chunk, Moment(0, 0.0))]
-    torch.stack(losses).sum().backward()
-    if adam is not None:
-        adam.step()
-        adam.zero_grad(set_to_none=True)
-    scorer.table.update(scorer.table.gradients(), LR)
+    losses = dict(objectives.losses(scorer.score(chunk), chunk, Moment(1, 0.5)))
+    optimizer.update(optimizer.gradients(losses))
 
 
 def seconds(work: Callable[[], object], times: int = 3) -> float:
@@ -89,13 +91,13 @@ def bpr(num_users: int, num_items: int, num: int, size: int) -> None:
     user, item = pairs_of(num_users, num_items, num)
     rng = np.random.default_rng(2)
     student = FactorizationMachine(FmOptions(dim=DIM), Shape(1), Shape(1))
-    scorer = scorer_of(student, num_users + num_items)
+    train = stepper(student, num_users + num_items)
 
     def ours() -> None:
         for first in range(0, num, size):
             some = slice(first, first + size)
             both = np.stack([item[some], rng.integers(0, num_items, len(item[some]))], 1)
-            step(scorer, batch(user[some, None], num_users + both.reshape(-1, 1)))
+            train(batch(user[some, None], num_users + both.reshape(-1, 1)))
 
     own = num / seconds(ours)
     print(
@@ -124,12 +126,12 @@ def vocabulary(size: int) -> None:
     rng = np.random.default_rng(3)
     found = []
     for num in (1_000_000, 10_000_000):
-        scorer = scorer_of(FactorizationMachine(FmOptions(dim=DIM), Shape(1), Shape(1)), 2 * num)
+        train = stepper(FactorizationMachine(FmOptions(dim=DIM), Shape(1), Shape(1)), 2 * num)
         # The same items again and again, of a larger table: what grows is the table alone.
         user, item = rng.integers(0, num, (size, 1)), num + rng.integers(0, num, (2 * size, 1))
         chunk = batch(user, item)
-        step(scorer, chunk)
-        found.append(seconds(lambda s=scorer, c=chunk: step(s, c), 10))
+        train(chunk)
+        found.append(seconds(partial(train, chunk), 10))
     one, ten = found
     print(
         f"vocabulary  step of {size:,} pairs: 1 M {one * 1e3:.2f} ms, 10 M {ten * 1e3:.2f} ms; ",
@@ -206,8 +208,7 @@ def towers_beside(
     """Seconds of our step and of the plain one on the same pairs."""
     fields = user.shape[1]
     student = TwoTower(TwoTowerOptions(dim=dim, towers=WIDTHS), Shape(fields), Shape(fields))
-    scorer = scorer_of(student, num)
-    adam = torch.optim.Adam(student.parameters())
+    train = stepper(student, num)
     plain = Plain(num, fields, dim, WIDTHS)
     sparse = torch.optim.SparseAdam(list(plain.table.parameters()))
     dense = torch.optim.Adam([*plain.user.parameters(), *plain.item.parameters()])
@@ -220,13 +221,14 @@ def towers_beside(
             optimizer.step()
             optimizer.zero_grad()
 
-    step(scorer, chunk, adam)
+    train(chunk)
     theirs()
-    return seconds(lambda: step(scorer, chunk, adam), 5), seconds(theirs, 5)
+    return seconds(partial(train, chunk), 5), seconds(theirs, 5)
 
 
 def loader(config: Path) -> None:
-    """The lists of a data set that is built, as `train` reads them."""
+    """The lists of a data set that is built, as `train` reads them; and what training waits for
+    them, beside its steps."""
     plan = plan_of(read_settings(config))
     source = plan.source("train", "all")
     fields = fit_fields(plan.options.fields, (source.read([p]) for p in source.pieces))
@@ -240,6 +242,29 @@ def loader(config: Path) -> None:
 
     taken = seconds(lambda: sum(1 for _ in epoch()))
     print(f"loader  {rows:,} rows of {columns} columns: {rows / taken / 1e6:.2f} M rows/s (goal 3)")
+    for model in (FmOptions(dim=DIM), TwoTowerOptions(dim=DIM, towers=WIDTHS)):
+        scorer = Scorer.new(model, fields, 1, 1e-10, list(plan.objectives.terms))
+        waited, total = waiting(epoch(), scorer, plan.objectives)
+        print(
+            f"loader  {model.kind} dim {DIM}, {', '.join(plan.objectives.view_names)}: training "
+            f"waits {waited:.2f} of {total:.2f} s, {waited / total:.1%} (goal 5 %)"
+        )
+
+
+def waiting(
+    batches: Iterator[Chunk], scorer: Scorer, objectives: Objectives
+) -> tuple[float, float]:
+    """Seconds that training waits for batches after the first, and all of its seconds."""
+    optimizer = Optimizer(scorer, OptimizerOptions(), Group())
+    waited = 0.0
+    chunk = next(batches, None)
+    start = time.perf_counter()
+    while chunk is not None:
+        step(optimizer, scorer, chunk, objectives)
+        asked = time.perf_counter()
+        chunk = next(batches, None)
+        waited += time.perf_counter() - asked
+    return waited, time.perf_counter() - start
 
 
 def main() -> None:
