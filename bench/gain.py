@@ -31,9 +31,9 @@ from rankdistill.hashing import xxh64
 from rankdistill.log.simulate import SimulateOptions, simulate
 from rankdistill.settings import Settings, read_settings
 from rankdistill.student import run as runs
-from rankdistill.student.evaluation.collected import Collected, value
+from rankdistill.student.evaluation.collected import Collected
 from rankdistill.student.evaluation.contestant import Contestant
-from rankdistill.student.evaluation.intervals import Quantity, interval, replicated, verdict
+from rankdistill.student.evaluation.intervals import Quantity, interval, replicated, value, verdict
 from rankdistill.student.evaluation.judged import Judged
 from rankdistill.student.evaluation.options import BootstrapOptions, EvaluateOptions
 from rankdistill.student.train import Progress
@@ -276,7 +276,7 @@ def play(world: World, folder: Path, seeds: int, models: list[str]) -> None:
 def cell(own: np.ndarray, other: np.ndarray, key: np.ndarray) -> str:
     """The value with its interval; + or -: better or worse than feedback alone."""
     pair = [Quantity(own), Quantity(other)]
-    one, two = replicated(pair, key, BootstrapOptions(), 1)
+    one, two = replicated(pair, {"request": key}, BootstrapOptions(), 1)
     low, high = interval(one, 0.95)
     mark = {"better": " +", "worse": " -", "not told apart": ""}[
         verdict(*interval(one - two, 0.95))

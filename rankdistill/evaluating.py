@@ -6,19 +6,23 @@ Between `settings` and the room `student`, as `training` is.
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rankdistill import __version__
-from rankdistill.config import load
+from rankdistill.config import Options, load
 from rankdistill.document import apply_overrides, read_document
-from rankdistill.errors import ConfigError, TrainingError
+from rankdistill.errors import ConfigError, TrainingError, UserErrors
 from rankdistill.quality.text_table import text_table
+from rankdistill.reporting import is_page
 from rankdistill.settings import Settings, read_settings
 from rankdistill.store.builds import Build
 from rankdistill.store.dataset import DataSet
-from rankdistill.store.outputs import made_folder, write
+from rankdistill.store.outputs import IsOurs, made_folder, refuse_folder, write
+from rankdistill.student.evaluation.faults import CHANNEL, option_faults, segments_of
 from rankdistill.student.evaluation.options import EvaluateOptions
 from rankdistill.student.fields.options import FieldsOptions
 from rankdistill.training import need_torch
@@ -28,7 +32,15 @@ from rankdistill.verbs import Run
 VERSION = 1
 JSON_FILE, PAGE_FILE = "evaluation.json", "evaluation.html"
 SPLITS = ("test", "valid")
-USUAL_SEGMENTS = ("scene", "bucket")
+FEW = 100  # requests
+# Name -> whether a file that starts so is one of ours.
+FILES: Mapping[str, IsOurs] = {
+    JSON_FILE: lambda start: (
+        re.match(r'\{\s*"schema_version": \d+,\s*"rankdistill": ".*",\s*"students": \[', start)
+        is not None
+    ),
+    PAGE_FILE: is_page,
+}
 
 
 @dataclass(frozen=True)
@@ -47,8 +59,15 @@ class Asked:
     overrides: tuple[str, ...]
 
 
+class _Own(Options):
+    """What --set sets where there is no config file."""
+
+    evaluate: EvaluateOptions = EvaluateOptions()
+
+
 def evaluate(run: Run, asked: Asked) -> None:
     need_torch()
+    refuse_folder(asked.out or asked.run, FILES)  # before the work
     from rankdistill.student.evaluation import evaluate as evaluation
     from rankdistill.student.evaluation.contestant import Contestant
     from rankdistill.student.evaluation.frozen import told_time
@@ -58,6 +77,7 @@ def evaluate(run: Run, asked: Asked) -> None:
     student = Contestant.load(Path(asked.run))
     others = [Contestant.load(Path(f)) if f else None for f in (asked.against, asked.recall)]
     found = DataSet.open(data or student.facts["data_set"])
+    _refuse_faults(options, found, settings)
     build = _build(asked, found, student.facts if data is None else None)
     if settings is not None:
         for each in (student, *others):
@@ -73,6 +93,10 @@ def evaluate(run: Run, asked: Asked) -> None:
         "notes": notes,
         **evaluation.evaluate(plan, run.notify),
     }
+    if options.own_channel is not None:
+        notes += [o["why"] for o in document["left_out"] if o["measure"] == "marginal_recall"]
+    if document["num_requests"] < FEW:
+        notes.append(f"fewer than {FEW} requests: intervals are narrower than they should be")
     for note in notes:
         run.say(f"warning: {note}")
     folder = made_folder(asked.out or asked.run)
@@ -87,12 +111,17 @@ def chosen(asked: Asked) -> tuple[EvaluateOptions, str | None, Settings | None]:
     if asked.config is not None:
         settings = read_settings(asked.config, list(asked.overrides))
         return settings.evaluate, asked.data or settings.output, settings
-    own = [override.removeprefix("evaluate.") for override in asked.overrides]
-    for before, after in zip(asked.overrides, own, strict=True):
-        if before == after:
-            raise ConfigError("E0108", "without --config only evaluate.* can be set", found=before)
-    options = load(EvaluateOptions, apply_overrides(read_document("{}", "--set"), own))
-    return options, asked.data, None
+    if others := [o for o in asked.overrides if not o.startswith(("evaluate.", "evaluate="))]:
+        raise ConfigError("E0108", "without --config only evaluate.* can be set", found=others[0])
+    own = load(_Own, apply_overrides(read_document("{}", "--set"), asked.overrides))
+    return own.evaluate, asked.data, None
+
+
+def _refuse_faults(options: EvaluateOptions, found: DataSet, settings: Settings | None) -> None:
+    """UserErrors where the options do not fit the lists."""
+    if faults := [*option_faults(options, found.schema("lists"))]:
+        errors = UserErrors(faults)
+        raise errors if settings is None else settings.placed(errors)
 
 
 def _look_up_now(student: Any, settings: Settings, found: DataSet, build: Build) -> None:
@@ -119,10 +148,8 @@ def _plan(
     from rankdistill.student.evaluation import frozen
     from rankdistill.student.reading import lists_source
 
-    there = found.schema("lists").names
-    segments = options.segments.columns
-    if segments is None:
-        segments = tuple(name for name in USUAL_SEGMENTS if name in there)
+    lists = found.schema("lists")
+    there, segments = lists.names, segments_of(options, lists)
     known = [each for each in students if each is not None]
     columns = [*_columns(options, there), *segments, *(c for each in known for c in each.columns)]
     days = asked.dts or None
@@ -130,8 +157,11 @@ def _plan(
         split: lists_source(found, build, dts=days, splits=[split], columns=columns)
         for split in ([asked.split] if asked.split is not None else SPLITS)
     }
-    split, held = _first_with_requests({name: s.span() for name, s in sources.items()}, found)
+    split, held = _first_with_requests(
+        {name: source.span() for name, source in sources.items()}, found, asked.dts
+    )
     notes = [frozen.refuse_learned(held, split, each) for each in known]
+    notes += [frozen.other_data(each, found.root) for each in known]
     if split == "valid":
         notes.append("valid chose the checkpoint, which flatters the student a little; see --split")
     history = lists_source(found, build, splits=frozen.TRAINED_ON, columns=columns)
@@ -142,20 +172,23 @@ def _plan(
     return plan, split, held, [note for note in notes if note is not None]
 
 
-def _first_with_requests(spans: dict[str, Any], found: DataSet) -> tuple[str, Any]:
+def _first_with_requests(
+    spans: dict[str, Any], found: DataSet, dts: Sequence[str]
+) -> tuple[str, Any]:
     for split, span in spans.items():
         if span.num:
             return split, span
+    on = f" on {', '.join(dts)}" if dts else ""
     raise TrainingError(
         "E0502",
-        f"{found.root} has no request in {' or '.join(spans)}",
+        f"{found.root} has no request in {' or '.join(spans)}{on}",
         help="set split.train_until and split.valid_until, build, and train again; or --dt",
     )
 
 
 def _columns(options: EvaluateOptions, there: list[str]) -> list[str]:
     """The columns that measures, segments and policies look at."""
-    channel = ["recall_channel"] if options.own_channel is not None else []
+    channel = [CHANNEL] if options.own_channel is not None else []
     return ["position", *channel, *_inner(options, there)]
 
 

@@ -1,8 +1,9 @@
-"""Which columns of requests the measures are told by (`quality.segments`)."""
+"""Which columns of requests measures are told by (`quality.segments`, of samples, and
+`evaluate.segments.columns`, of students)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rankdistill.errors import ConfigError, closest
 
@@ -20,18 +21,24 @@ def segment_columns(named: Sequence[str] | None, columns: Sequence[str]) -> tupl
     return tuple(named if named is not None else (name for name in USUAL if name in columns))
 
 
-def segment_faults(named: Sequence[str] | None, requests: Sequence[str]) -> Iterator[ConfigError]:
-    """What is wrong with quality.segments; requests: the columns of the built requests."""
-    known = [name for name in requests if name not in OWN_EACH]
+def segment_faults(
+    named: Sequence[str] | None,
+    requests: Sequence[str],
+    key: tuple[str, ...] = ("quality", "segments"),
+    own_each: Mapping[str, str] = OWN_EACH,
+) -> Iterator[ConfigError]:
+    """What is wrong with the setting `key`; requests: the columns of the built requests;
+    own_each: which of them make no segments, and why."""
+    known = [name for name in requests if name not in own_each]
     for place, name in enumerate(named or ()):
         near = closest(name, known)
         if name in known:
             continue
-        why = OWN_EACH.get(name, "no column of requests is called so (log.columns)")
+        why = own_each.get(name, "no column of requests is called so (log.columns)")
         yield ConfigError(
             "E0102",
-            f"quality.segments: {name} makes no segments: {why}",
+            f"{'.'.join(key)}: {name} makes no segments: {why}",
             found=f"{name}; known are {', '.join(known) or '(none)'}",
             help=f'did you mean "{near}"?' if near else "name columns of few values, or none: []",
-            key=("quality", "segments", place),
+            key=(*key, place),
         )

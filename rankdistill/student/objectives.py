@@ -13,7 +13,7 @@ from rankdistill.samples.order_sample import OrderSampleOptions
 from rankdistill.student.catalogue import LOSSES
 from rankdistill.student.chunk import Chunk
 from rankdistill.student.losses.options import BceLoss, BprLoss, LossOptions
-from rankdistill.student.losses.schedule import Moment, factor
+from rankdistill.student.losses.schedule import Moment, factor, is_settled
 from rankdistill.student.views import OF_FEEDBACK, Scored, View, as_cosines, view_of
 
 
@@ -76,6 +76,10 @@ class Objectives:
     def weights(self, moment: Moment) -> dict[str, float]:
         """What each term counts at that moment."""
         return {name: term.weight * factor(term.schedule, moment) for _, name, term in self.named()}
+
+    def is_settled(self, moment: Moment) -> bool:
+        """Whether all weights stay as they are after that moment."""
+        return all(is_settled(term.schedule, moment) for _, _, term in self.named())
 
     def losses(
         self, scored: Scored, chunk: Chunk, moment: Moment

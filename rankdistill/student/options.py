@@ -39,7 +39,8 @@ class OptimizerOptions(Options):
 
 class ValidationOptions(Options):
     """measure: of `evaluate`, by which the best checkpoint is chosen; patience: epochs without
-    a better one until training stops, None = never."""
+    a better one until training stops, None = never; those that begin before the last change of
+    a schedule do not count."""
 
     measure: str = "opa"
     patience: int | None = Field(2, ge=1)

@@ -100,7 +100,11 @@ class Trainer:
             return True
         if chosen is None or chosen.patience is None or done.best is None:
             return False
-        return len(done.history) - 1 - done.best >= chosen.patience
+        # An epoch before the last switch says nothing of what comes behind it.
+        ends = [0, *(epoch["step"] for epoch in done.history)]
+        in_vain = range(done.best + 1, len(done.history))
+        begins = [Moment(ends[at], at / self._options.num_epochs) for at in in_vain]
+        return sum(map(self.objectives.is_settled, begins)) >= chosen.patience
 
     def step(self, chunk: Chunk) -> Gradients:
         """One update; what was found before it. TrainingError E0501 where that is not finite,

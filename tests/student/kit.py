@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -129,9 +129,11 @@ train:
 """
 
 
-def built(folder: Path, overrides: Sequence[str] = ()) -> tuple[Path, Settings]:
+def built(
+    folder: Path, overrides: Sequence[str] = (), change: Callable[[Path], None] = lambda log: None
+) -> tuple[Path, Settings]:
     """(config, settings) of a simulated log of two days of 100 requests, built; the second day
-    is for validation."""
+    is for validation. change: of the log's folder, before it is built."""
     options = SimulateOptions(
         num_requests=100,
         days=2,
@@ -142,6 +144,7 @@ def built(folder: Path, overrides: Sequence[str] = ()) -> tuple[Path, Settings]:
         num_exposed=4,
     )
     simulate(folder / "sim", options)
+    change(folder / "sim" / "log")
     config = folder / "feed.yaml"
     head = f"output: {folder / 'feed'}\n"
     text = head + CONFIG.replace("log:\n", f"log:\n  path: {folder / 'sim' / 'log'}\n", 1)

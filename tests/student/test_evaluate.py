@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 from typer.testing import CliRunner
 
 from rankdistill import cli
-from rankdistill.errors import ConfigError, TrainingError
+from rankdistill.errors import ConfigError, PlaceError, TrainingError, UserErrors
 from rankdistill.evaluating import Asked, evaluate
 from rankdistill.student.evaluation.page import page
 from rankdistill.training import Asked as AskedToTrain
@@ -147,6 +147,77 @@ def test_without_a_config_only_its_own_block_is_set(place):
         evaluated(place, overrides=("train.epochs=2",))
 
 
+def test_a_key_that_is_none_is_told_with_the_override_that_would_be_right(place):
+    with pytest.raises(UserErrors) as caught:
+        evaluated(place, overrides=("evaluate.kk=[10]",))
+    assert "--set 'evaluate.k=[10]'" in caught.value.errors[0].help
+
+
+def test_what_does_not_fit_the_lists_is_told_before_they_are_read(place):
+    overrides = (
+        "evaluate.segments.columns=[scen, category, user_id]",
+        "evaluate.own_channel=two_tower",
+        "evaluate.policies=[{kind: tiers, inner: category}, {kind: top}]",
+    )
+    with pytest.raises(UserErrors) as caught:
+        evaluated(place, overrides=overrides)
+    keys = [".".join(map(str, error.key)) for error in caught.value.errors]
+    segments = [f"evaluate.segments.columns.{at}" for at in range(3)]
+    assert keys == [*segments, "evaluate.own_channel", "evaluate.policies.0.inner"]
+    assert 'did you mean "scene"?' in caught.value.errors[0].help
+
+
+def test_days_are_segments_where_asked_for(place):
+    found = evaluated(place, overrides=(*FEW, "evaluate.segments.columns=[dt]"))
+    held = [f for f in found["segments"] if (f["segment"], f["measure"]) == ("dt", "opa")]
+    assert [(f["label"], f["n"]) for f in held] == [("2026-11-02", 100)]
+
+
+@pytest.mark.parametrize("name", ["evaluation.json", "evaluation.html"])
+def test_files_of_others_stay_as_they_are(place, tmp_path, name):
+    (tmp_path / name).write_text('{"schema_version": 1, "mine": 2}')
+    with pytest.raises(PlaceError, match="E0202") as caught:
+        evaluated(place, out=str(tmp_path))
+    assert "none that rankdistill wrote" in caught.value.message
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def test_a_page_is_put_neither_into_a_table_nor_through_a_link(place, tmp_path):
+    with pytest.raises(PlaceError, match="lies in a table"):
+        evaluated(place, out=str(place / "feed" / "lists"))
+    (tmp_path / "evaluation.json").symlink_to(place / "aim")
+    with pytest.raises(PlaceError, match="symbolic link"):
+        evaluated(place, out=str(tmp_path))
+
+
+def test_measures_that_are_not_there_say_why(place):
+    why = {one["measure"]: one["why"] for one in evaluated(place)["left_out"]}
+    assert set(why) == {"marginal_recall", "joint_recall"}
+    assert "evaluate.own_channel" in why["marginal_recall"]
+    none = evaluated(place, overrides=(*FEW, "evaluate.catalogue=0"))
+    assert "catalogue_mrr" in {one["measure"] for one in none["left_out"]}
+    assert "<b>joint_recall</b>: no recall student" in page(none)
+
+
+def test_a_student_of_another_data_set_is_told_as_such(place, tmp_path):
+    shutil.copytree(place / "feedback", tmp_path / "run")
+    file = tmp_path / "run" / "run.json"
+    facts = json.loads(file.read_text())
+    file.write_text(json.dumps(facts | {"data_set": str(tmp_path / "other")}))
+    found = evaluated(place, against=str(tmp_path / "run"))
+    assert any("its ids have to be those of" in note for note in found["notes"])
+    assert not any("its ids" in note for note in evaluated(place)["notes"])
+
+
+@pytest.mark.parametrize("by", ["request", "user"])
+def test_gauc_is_told_by_request_or_by_user(place, by):
+    found = evaluated(place, overrides=(*FEW, f"evaluate.conventions.gauc_by={by}"))
+    gauc = next(f for f in found["measures"] if f["measure"] == "gauc")
+    assert gauc["what"] == f"AUC within {by}s"
+    assert gauc["low"] < gauc["value"] < gauc["high"]
+    assert {f["segment"] for f in found["segments"] if f["measure"] == "gauc"} >= {"scene"}
+
+
 def test_training_is_no_split_to_evaluate_on():
     done = CliRunner().invoke(cli.app, ["evaluate", "--run", "run", "--split", "train"])
     assert done.exit_code == 2
@@ -171,7 +242,8 @@ def test_the_page_is_one_file_that_loads_nothing(place):
     dom = Dom(text)
     assert harmful(dom) == []
     assert "default-src 'none'" in text
-    assert dom.count("svg") >= 8
+    assert dom.count("svg") >= 6
+    assert "<b>opa</b>: pairs ordered as the teacher does" in text
     assert dom.count("table") == dom.count("svg")
     assert "matplotlib" not in text
     assert "2026-11-02" in text

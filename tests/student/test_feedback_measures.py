@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankdistill.student.evaluation.collected import Collected, value
+from rankdistill.student.evaluation.collected import Collected
 from rankdistill.student.evaluation.feedback import probability
 from tests.student.judged_kit import REQUESTS, judged, rows
 from tests.student.test_teacher_measures import mean, of_requests, ratio
@@ -44,10 +45,33 @@ def test_auc_of_some_requests_is_among_them(requests, some):
     collected = Collected(["auc"])
     for at in range(len(requests)):
         collected.add(found.take(np.array([at])))
-    told = float(value(collected.columns("auc", chosen).sum(axis=0)))
+    told = collected.quantity("auc", chosen).value
     table = rows(found)
     expected = auc([r for at in chosen for r in exposed(table[at])])
     assert told == pytest.approx(expected, nan_ok=True)
+
+
+@given(REQUESTS, st.lists(st.integers(0, 2), min_size=6, max_size=6), st.sets(st.integers(0, 5)))
+def test_gauc_by_user_compares_all_that_a_user_was_shown(requests, users, some):
+    """A user's requests lie in different batches."""
+    for chosen in (None, np.array(sorted(at for at in some if at < len(requests)), np.int64)):
+        held = range(len(requests)) if chosen is None else chosen.tolist()
+        table = rows(judged(requests))
+        shown = [[r for at in held if users[at] == u for r in exposed(table[at])] for u in range(3)]
+        of = [(auc(row), len(row)) for row in shown if not math.isnan(auc(row))]
+        for weight, sizes in (("exposed", [n for _, n in of]), ("one", [1] * len(of))):
+            told = by_user(requests, users, gauc_weight=weight).quantity("gauc", chosen).value
+            top = sum(a * n for (a, _), n in zip(of, sizes, strict=True))
+            assert told == pytest.approx(ratio(top, sum(sizes)), nan_ok=True)
+
+
+def by_user(requests, users, **conventions):
+    found = judged(requests, gauc_by="user", **conventions)
+    found = replace(found, user=np.array(users[: len(requests)], np.uint64))
+    collected = Collected(["gauc"], found.conventions)
+    for at in range(len(requests)):
+        collected.add(found.take(np.array([at])))
+    return collected
 
 
 @given(REQUESTS)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from rankdistill.student.evaluation.conventions import LIKE
 from rankdistill.student.evaluation.judged import Judged
 from tests.student.judged_kit import ROW, judged, rows
-from tests.student.test_feedback_measures import exposed
+from tests.student.test_feedback_measures import by_user, exposed
 from tests.student.test_teacher_measures import value
 
-LISTS = st.lists(st.lists(ROW, min_size=2, max_size=7), min_size=1, max_size=6)
+LISTS = st.lists(st.lists(ROW, min_size=1, max_size=7), min_size=1, max_size=6)
 FEW = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 
@@ -47,7 +47,7 @@ def test_trec_eval(requests, k):
 
 
 @FEW
-@given(LISTS, st.integers(1, 8))
+@given(LISTS.filter(lambda lists: min(map(len, lists)) > 1), st.integers(1, 8))
 def test_scikit_learn(requests, k):
     metrics = pytest.importorskip("sklearn.metrics")
     found = judged(requests, like="sklearn")
@@ -63,6 +63,26 @@ def test_scikit_learn(requests, k):
         assert value(found, "auc") == pytest.approx(metrics.roc_auc_score(label, logit))
         chance = 1 / (1 + np.exp(-logit))
         assert value(found, "logloss") == pytest.approx(metrics.log_loss(label, chance))
+
+
+@FEW
+@given(LISTS, st.lists(st.integers(0, 2), min_size=6, max_size=6))
+def test_gauc_is_scikit_learn_s_auc_of_each_group(requests, users):
+    metrics = pytest.importorskip("sklearn.metrics")
+    table = rows(judged(requests))
+    for groups, told in (
+        (range(len(table)), value(judged(requests), "gauc")),
+        (users, by_user(requests, users).value("gauc")),
+    ):
+        top = size = 0.0
+        for group in set(groups):
+            shown = [r for g, row in zip(groups, table, strict=False) if g == group for r in row]
+            shown = exposed(shown)
+            label = [r["responded"] for r in shown]
+            if len(set(label)) == 2:
+                top += len(shown) * metrics.roc_auc_score(label, [r["score"] for r in shown])
+                size += len(shown)
+        assert told == (pytest.approx(top / size) if size else None)
 
 
 @FEW

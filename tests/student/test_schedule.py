@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -24,6 +25,7 @@ from rankdistill.student.losses.schedule import (
     factor,
 )
 from rankdistill.student.objectives import Objectives
+from rankdistill.student.options import ValidationOptions
 from rankdistill.student.plan import Plan
 from tests.student.kit import built
 
@@ -115,6 +117,31 @@ def test_moments_rise_to_the_end_and_a_killed_run_goes_on_with_the_same(plan_of,
         tmp_path / run / "checkpoints" / f"{best}.safetensors" for run in ("whole", "killed")
     ]
     assert tensors[0].read_bytes() == tensors[1].read_bytes()
+
+
+def test_patience_waits_for_the_last_switch(plan_of, monkeypatch, tmp_path):
+    """Each epoch is worse than the one before: one in vain after the switch ends training."""
+    for at, terms, num in (
+        ("constant", (BprLoss(),), 2),
+        ("share", (BprLoss(), BceLoss(schedule=StepSchedule(at=1 / 2))), 4),
+        ("amid", (BprLoss(), BceLoss(schedule=LateSchedule(start=0.1, end=0.4))), 4),
+        ("step", (BprLoss(), BceLoss(schedule=StepSchedule(at=8, unit="step"))), 3),
+        ("end", (BprLoss(), BceLoss(schedule=StepSchedule(at=1))), 6),
+    ):
+        told = iter(range(100, 0, -1))
+        monkeypatch.setattr(
+            "rankdistill.student.train.validate", lambda *_, told=told: {"opa": next(told)}
+        )
+        plan = plan_of(*terms)
+        options = plan.options.model_copy(
+            update={"epochs": 6, "validation": ValidationOptions(patience=1)}
+        )
+        plan = replace(plan, options=options)
+        runs.train(plan, tmp_path / at, lambda *_, **__: None, print)
+        found = epochs(tmp_path / at)
+        assert len(found) == num, at
+        best = json.loads((tmp_path / at / "run.json").read_text())["student"]
+        assert int(best.removeprefix("step-")) == found[0]["step"]
 
 
 def test_the_own_loss_ends_with_its_epoch(plan_of, tmp_path):

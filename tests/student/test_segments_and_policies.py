@@ -13,7 +13,7 @@ from rankdistill.student.evaluation import whole_catalogue
 from rankdistill.student.evaluation.gathered import alone, drawn_requests
 from rankdistill.student.evaluation.known import DAY, Tally
 from rankdistill.student.evaluation.options import CutBelow, EvaluateOptions, KeepTop, Tiers
-from rankdistill.student.evaluation.policies import Logged, kept
+from rankdistill.student.evaluation.policies import Logged
 from rankdistill.student.evaluation.segments import OTHER, Named, binned
 from tests.student.judged_kit import REQUESTS, judged, rows
 
@@ -63,7 +63,7 @@ def logged(requests, k):
     made = Logged(("prerank_score",), k)
     for at in range(len(requests)):
         made.add(found.take(np.array([at])))
-    return found, made.whole()
+    return found, made
 
 
 @given(REQUESTS.filter(len), st.integers(1, 4), st.integers(1, 4))
@@ -74,7 +74,7 @@ def test_the_top_and_a_cut_keep_what_they_say(requests, m, k):
         (KeepTop(m=m), lambda r: r["place"] <= m),
         (CutBelow(score=0.5), lambda r: r["score"] >= 0.5),
     ):
-        told = kept(whole, policy)
+        told = whole.kept(policy)
         for at, row in enumerate(table):
             passed = [r for r in row if is_kept(r)]
             top = [r for r in row if r["teacher_rank"]][:k]
@@ -88,7 +88,7 @@ def test_the_top_and_a_cut_keep_what_they_say(requests, m, k):
 @given(REQUESTS.filter(len), st.integers(1, 4))
 def test_tiers_sort_by_the_inner_score_alone_within_a_tier(requests, m):
     found, whole = logged(requests, 2)
-    told = kept(whole, Tiers(edges=(0.5,), m=m))
+    told = whole.kept(Tiers(edges=(0.5,), m=m))
     inner = np.nan_to_num(found.columns["prerank_score"], nan=-1.0)
     for at, row in enumerate(rows(found, inner=inner)):
         order = sorted(row, key=lambda r: (r["score"] < 0.5, -r["inner"], r["place"]))
@@ -98,9 +98,9 @@ def test_tiers_sort_by_the_inner_score_alone_within_a_tier(requests, m):
 def test_a_cut_by_share_keeps_about_that_share_and_all_at_its_edge():
     requests = [[(s, True, True, False, 0, 1)] for s in (0.0, 0.0, 0.5, 3.0)]
     _, whole = logged(requests, 1)
-    assert kept(whole, CutBelow(keep=0.5))["kept"][:, 0].sum() == 2
-    assert kept(whole, CutBelow(keep=0.75))["kept"][:, 0].sum() == 4
-    assert kept(whole, CutBelow(keep=1.0))["kept"][:, 0].sum() == 4
+    assert whole.kept(CutBelow(keep=0.5))["kept"][:, 0].sum() == 2
+    assert whole.kept(CutBelow(keep=0.75))["kept"][:, 0].sum() == 4
+    assert whole.kept(CutBelow(keep=1.0))["kept"][:, 0].sum() == 4
 
 
 @given(st.integers(1, 5), st.integers(1, 6), st.integers(0, 100), st.sampled_from([1, 2**23]))

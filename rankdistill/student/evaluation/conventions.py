@@ -32,7 +32,10 @@ class Conventions(Options):
     no_relevant: a list that has candidates but no relevant one is left out, or counts so much.
     empty: a list without a candidate of the kind that is measured is left out, or counts 0.
     recall_of: responses found, of all there are or of at most k.
-    gauc_weight: of a request, by its exposed candidates or one each.
+    gauc_by: whose candidates GAUC compares: those of a request, which is what a ranker orders
+    (a student of orders alone never learned to compare two requests); or those of all of a
+    user's requests, as its papers have it (Zhu et al. 2017, Zhou et al. 2018).
+    gauc_weight: of a request or user, by its exposed candidates or one each.
     """
 
     like: Library | None = None
@@ -41,6 +44,7 @@ class Conventions(Options):
     no_relevant: Value = "skip"
     empty: Literal["skip", "zero"] = "skip"
     recall_of: Literal["all", "reachable"] = "all"
+    gauc_by: Literal["request", "user"] = "request"
     gauc_weight: Literal["exposed", "one"] = "exposed"
 
     @model_validator(mode="before")

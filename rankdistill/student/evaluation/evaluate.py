@@ -16,17 +16,18 @@ from rankdistill.student.evaluation.collected import Collected
 from rankdistill.student.evaluation.contestant import Contestant
 from rankdistill.student.evaluation.feedback import probability
 from rankdistill.student.evaluation.gathered import Gathered, OfStudent, drawn_requests, read_all
-from rankdistill.student.evaluation.intervals import Quantity, replicated
+from rankdistill.student.evaluation.intervals import Quantity, Summed, replicated
 from rankdistill.student.evaluation.known import Known
 from rankdistill.student.evaluation.measures import AUC, MEASURES
 from rankdistill.student.evaluation.options import POLICIES, EvaluateOptions, Tiers
 from rankdistill.student.evaluation.policies import Logged
 from rankdistill.student.evaluation.segments import Named, Segment
-from rankdistill.student.evaluation.told import Cell, tell
-from rankdistill.student.options import BatchOptions
+from rankdistill.student.evaluation.told import CATALOGUE, Cell, tell
 from rankdistill.student.reading import ListsSource
 
 NUM_BINS = 10  # of the picture of calibration
+# Candidates: measures make several hundred bytes of each; a tally is sorted anew every time.
+LEARNED_AT_ONCE, MEASURED_AT_ONCE = 2**22, 2**18
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,9 @@ def evaluate(plan: Plan, notify: Callable[..., None]) -> dict[str, Any]:
 
     Raises TrainingError E0501 where a score is not finite, E0502 where there is no request.
     """
-    pool = BatchOptions().pool
     rows = int(plan.history.num_rows.sum() + plan.source.num_rows.sum())
     notify("started", rows=rows)
-    found = gather(plan, pool, lambda num: notify("progress", rows=num))
+    found = gather(plan, lambda num: notify("progress", rows=num))
     if not found.num_requests:
         raise TrainingError(
             "E0502",
@@ -69,36 +69,42 @@ def evaluate(plan: Plan, notify: Callable[..., None]) -> dict[str, Any]:
         put_catalogue(found, key)
     cells = [*measure_cells(found), *segment_cells(found, plan), *item_cells(found)]
     cells += policy_cells(found, policies_of(plan))
+    missing = left_out(plan, found, cells)
+    names = {each["measure"] for each in missing}
+    cells = [cell for cell in cells if cell.measure.split("@")[0] not in names and cell.is_told]
     quantities = [quantity for cell in cells for quantity in cell.quantities]
     notify("intervals")
-    drawn = replicated(quantities, key, plan.options.bootstrap, plan.seed)
+    keys = {"request": key, "user": found.students[0].collected.users[0]}
+    drawn = replicated(quantities, keys, plan.options.bootstrap, plan.seed)
     return {
         "num_requests": found.num_requests,
         "num_items": len(found.item_key),
-        **tell(cells, drawn, plan.options.bootstrap.confidence),
+        **tell(cells, drawn, plan.options),
+        "left_out": missing,
         "calibration": [reliability(student.collected) for student in found.students],
     }
 
 
-def gather(plan: Plan, pool: int, told: Callable[[int], Any]) -> Gathered:
+def gather(plan: Plan, told: Callable[[int], Any]) -> Gathered:
     """Both passes: over the requests of training, then over those to evaluate on."""
     chosen = policies_of(plan)
     inner = sorted({policy.inner for policy in chosen if isinstance(policy, Tiers)})
     names, options = names_of(plan), plan.options
     students = [
-        OfStudent(each, Collected(names), Logged(inner, options.k[0])) for each in plan.students
+        OfStudent(each, Collected(names, options.conventions), Logged(inner, options.k[0]))
+        for each in plan.students
     ]
     slots = [f"recall@{options.m[0]}@{options.k[0]}", f"survival@{options.m[0]}"]
     known = Known()
-    found = Gathered(plan.source, options, known, students, slots, plan.recall)
+    found = Gathered(plan.source, options, known, students, slots, plan.seed, plan.recall)
     found.named = {name: Named(name) for name in plan.columns}
 
     def learn(lists: Any) -> None:
         known.add(lists)
         found.see_items(lists)
 
-    read_all(plan.history, pool, learn, told)
-    read_all(plan.source, pool, found.add, told)
+    read_all(plan.history, LEARNED_AT_ONCE, learn, told)
+    read_all(plan.source, MEASURED_AT_ONCE, found.add, told)
     return found
 
 
@@ -113,15 +119,45 @@ def names_of(plan: Plan) -> list[str]:
         ("first", "m", "k"): [(options.recall_m, m, k) for m in options.m for k in options.k],
         (): [()],
     }
+    lacking = lacks(plan)
     for name, measure in MEASURES.items():
-        lacks = {
-            "feedback": not plan.source.response,
-            "alone": options.own_channel is None,
-            "recall_place": plan.recall is None,
-        }
-        if not lacks.get(measure.needs, False):
+        if name == "gauc" and "feedback" not in lacking:
+            found.append(AUC)
+        if measure.needs not in lacking:
             found += ["@".join([name, *map(str, own)]) for own in numbers[measure.numbers]]
-    return [*found, *([AUC] if plan.source.response else [])]
+    return found
+
+
+def lacks(plan: Plan) -> dict[str, str]:
+    """What a measure may need -> why it is not there."""
+    found = {}
+    if not plan.source.response:
+        found["feedback"] = "the log counts nothing as a response (log.response)"
+    if plan.options.own_channel is None:
+        found["alone"] = (
+            "evaluate.own_channel does not say which recall channel the student stands for"
+        )
+    if plan.recall is None:
+        found["recall_place"] = "no recall student is given (--recall)"
+    return found
+
+
+def left_out(plan: Plan, found: Gathered, cells: Sequence[Cell]) -> list[dict[str, str]]:
+    """Measures that are not told, and why."""
+    lacking, own = lacks(plan), plan.options.own_channel
+    if own is not None and own not in found.channels:
+        known = ", ".join(sorted(found.channels)) or "(none)"
+        lacking["alone"] = f"no candidate came from evaluate.own_channel {own}; known are {known}"
+    needs = {AUC: "feedback", **{name: measure.needs for name, measure in MEASURES.items()}}
+    why = {name: lacking[need] for name, need in needs.items() if need in lacking}
+    if not plan.options.catalogue:
+        why |= dict.fromkeys(CATALOGUE, "evaluate.catalogue is 0")
+    elif "feedback" in lacking:
+        why |= dict.fromkeys(CATALOGUE, lacking["feedback"])
+    for cell in cells:
+        if cell.block == "measures" and not cell.is_told:
+            why.setdefault(cell.measure, "no request has one")
+    return [{"measure": name, "why": text} for name, text in why.items()]
 
 
 def policies_of(plan: Plan) -> tuple[Any, ...]:
@@ -160,8 +196,8 @@ def put_catalogue(found: Gathered, key: np.ndarray) -> None:
 def measure_cells(found: Gathered) -> Iterator[Cell]:
     """A cell for each measure: of all requests, every student's columns."""
     for name in found.students[0].collected.names:
-        columns = [Quantity(s.collected.columns(name)) for s in found.students]
-        yield Cell("measures", name, "", "", found.num_requests, columns)
+        own = [s.collected.quantity(name) for s in found.students]
+        yield Cell("measures", name, "", "", found.num_requests, own)
 
 
 def segment_cells(found: Gathered, plan: Plan) -> Iterator[Cell]:
@@ -171,9 +207,7 @@ def segment_cells(found: Gathered, plan: Plan) -> Iterator[Cell]:
         for code, requests in _requests_of(segment):
             label = segment.labels[code]
             for name in heads:
-                own = [
-                    Quantity(s.collected.columns(name, requests), requests) for s in found.students
-                ]
+                own = [s.collected.quantity(name, requests) for s in found.students]
                 yield Cell("segments", name, segment.name, label, len(requests), own)
 
 
@@ -194,19 +228,18 @@ def _requests_of(segment: Segment) -> Iterator[tuple[int, np.ndarray]]:
 def item_cells(found: Gathered) -> Iterator[Cell]:
     """Measures that add up over candidates, by segments of these."""
     for segment, name in found.students[0].by_item:
-        parts = [np.concatenate(s.by_item[segment, name]) for s in found.students]
         for code, label in enumerate(found.item_labels(segment)):
-            own = [Quantity(part[:, code].astype(np.float64)) for part in parts]
-            num = int(own[0].columns[:, 1].sum())
+            sides = slice(2 * code, 2 * code + 2)
+            own = [Summed(s.by_item[segment, name][:, sides]) for s in found.students]
+            num = int(own[0].sums[0, 1])
             if num:
                 yield Cell("segments", name, segment, label, num, own)
 
 
 def policy_cells(found: Gathered, chosen: Sequence[Any]) -> Iterator[Cell]:
     """What each policy keeps."""
-    logged = [student.logged.whole() for student in found.students]
     for policy in chosen:
-        kept = [policies.kept(each, policy) for each in logged]
+        kept = [student.logged.kept(policy) for student in found.students]
         for name in policies.WHAT:
             own = [Quantity(each[name]) for each in kept]
             num = int(own[0].columns[:, 1].sum())

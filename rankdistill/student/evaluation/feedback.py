@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from rankdistill.hashing import U64
 from rankdistill.lists.batch import segment_sum
+from rankdistill.student.evaluation.conventions import Conventions
 from rankdistill.student.evaluation.judged import Judged
 from rankdistill.student.evaluation.teacher import Ratio, apart, dcg
 
@@ -40,13 +42,24 @@ def response_mrr(judged: Judged, k: int) -> Ratio:
 
 
 def gauc(judged: Judged) -> Ratio:
-    """The AUC within a request, of its exposed candidates, with the request's weight; requests
-    whose candidates all have one label have none (Zhou et al. 2018, by request). [R]."""
+    """The AUC within each list, of its exposed candidates, with the list's weight; lists whose
+    candidates all have one label have none. Of lists of whole users (`in_groups`) it is the GAUC
+    of Zhu et al. 2017 and Zhou et al. 2018. [R]."""
     shown = judged.exposed()
     above, pairs = apart(shown, shown.columns["responded"])
     weight = np.ones(len(pairs)) if judged.conventions.gauc_weight == "one" else shown.lengths
     held = np.where(pairs > 0, weight, 0)
     return held * above / np.maximum(pairs, 1), held
+
+
+def in_groups(
+    group: np.ndarray, score: np.ndarray, label: np.ndarray, num: int, conventions: Conventions
+) -> Judged:
+    """Exposed candidates in lists of their groups (int64 [N] below num) instead of requests."""
+    rows = np.argsort(group, kind="stable")
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=num))])
+    columns = {"exposed": np.ones(len(rows), bool), "responded": label[rows]}
+    return Judged(offsets, np.zeros(num, U64), score[rows], columns, conventions)
 
 
 def logloss(judged: Judged) -> Ratio:

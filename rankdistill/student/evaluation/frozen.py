@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from rankdistill.errors import TrainingError
 from rankdistill.student.evaluation.contestant import Contestant
@@ -37,6 +38,18 @@ def refuse_learned(asked: Span, split: str, contestant: Contestant) -> str | Non
         f"the student in {contestant.folder} was trained on requests as late as those of {split}",
         found=f"trained until {told_time(last)}, {split} begins {told_time(asked.first)}",
         help="evaluate on a later split or day (--split, --dt), or train on earlier ones",
+    )
+
+
+def other_data(contestant: Contestant, data_set: Path) -> str | None:
+    """A warning where the student is one of another data set: it may know none of these ids, or
+    take them for others."""
+    own = contestant.facts["data_set"]
+    if Path(own).resolve() == data_set.resolve():
+        return None
+    return (
+        f"the student in {contestant.folder} was trained on {own}: its ids have to be those of "
+        f"{data_set}"
     )
 
 

@@ -2,40 +2,63 @@
 
 A request's weight in a replicate is a Poisson draw with mean 1 (a bootstrap of requests), hashed
 from seed, replicate and the request's key: for any order of requests the same, and for two
-students the same, so that their difference is one of pairs. Shapes: R requests, B replicates.
+students the same, so that their difference is one of pairs. Sums under these weights add up over
+batches. Shapes: R requests, B replicates.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from rankdistill.hashing import mix, name_key
-from rankdistill.student.evaluation.collected import value
 from rankdistill.student.evaluation.options import BootstrapOptions
 
 DRAW = name_key("evaluate.bootstrap")
-CELLS = 2**23  # weights at a time
+STEP = 2048  # requests at a time: their weights stay near
 DRAWS = 4  # of 16 bits, from one hash
 Verdict = Literal["better", "worse", "not told apart"]
+Unit = Literal["request", "user"]
+
+
+def value(sums: np.ndarray) -> np.ndarray:
+    """The measure of the sums of its columns [..., c]: top / bottom, or a / p + b / n of four;
+    NaN where nothing counts."""
+    tops, bottoms = sums[..., 0::2], sums[..., 1::2]
+    ratios = np.divide(tops, bottoms, out=np.full(tops.shape, np.nan), where=bottoms > 0)
+    return ratios.sum(axis=-1)
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """columns: what each of some requests adds, float64 [r, c]; requests: which these are
-    (int64 [r] ascending), None = all."""
+    """columns: what each of some requests adds, [r, c]; requests: which these are (int64 [r]
+    ascending), None = all. unit: what is drawn anew; of users, `requests` counts users."""
 
     columns: np.ndarray
     requests: np.ndarray | None = None
+    unit: Unit = "request"
 
     @property
     def value(self) -> float:
         """NaN where nothing counts."""
         return float(value(self.columns.sum(axis=0)))
+
+
+@dataclass(frozen=True)
+class Summed:
+    """A quantity of which only sums were kept. sums: over all requests, and over those of each
+    replicate, float64 [1 + B, c]."""
+
+    sums: np.ndarray
+
+    @property
+    def value(self) -> float:
+        """NaN where nothing counts."""
+        return float(value(self.sums[0]))
 
 
 def _poisson() -> np.ndarray:
@@ -48,40 +71,60 @@ def _poisson() -> np.ndarray:
 POISSON = _poisson()
 
 
-def weights(key: np.ndarray, num: int, seed: int) -> Iterator[np.ndarray]:
-    """The weights of requests (keys: uint64 [R]), float64 [b, R], in blocks of replicates."""
-    step = max(1, CELLS // max(len(key), 1) // DRAWS)
-    rounds = -(-num // DRAWS)
-    for first in range(0, rounds, step):
-        number = np.arange(first, min(first + step, rounds))
-        bits = np.ascontiguousarray(mix(DRAW, seed, number[:, None], key[None, :]))
-        draws = bits.astype("<u8", copy=False).view("<u2").reshape(len(number), len(key), DRAWS)
-        block = POISSON[draws].transpose(0, 2, 1).reshape(-1, len(key))
-        yield block[: num - first * DRAWS].astype(np.float64)
+def weights(key: np.ndarray, num: int, seed: int) -> np.ndarray:
+    """The weights of some requests (keys: uint64 [r]) in each replicate, float64 [num, r]."""
+    number = np.arange(-(-num // DRAWS))
+    bits = np.ascontiguousarray(mix(DRAW, seed, number[:, None], key[None, :]))
+    draws = bits.astype("<u8", copy=False).view("<u2").reshape(len(number), len(key), DRAWS)
+    block = POISSON[draws].transpose(0, 2, 1).reshape(-1, len(key))
+    return block[:num].astype(np.float64)
 
 
 def replicated(
+    quantities: Sequence[Quantity | Summed],
+    keys: Mapping[str, np.ndarray],
+    options: BootstrapOptions,
+    seed: int,
+) -> list[np.ndarray]:
+    """The value of each quantity in every replicate, float64 [B]; NaN where nothing counts.
+    keys: of all that is drawn, by unit."""
+    found: dict[int, np.ndarray] = {}
+    for unit, key in keys.items():
+        own = {
+            at: each
+            for at, each in enumerate(quantities)
+            if isinstance(each, Quantity) and each.unit == unit
+        }
+        found |= zip(own, sums_of(list(own.values()), key, options, seed), strict=True)
+    sums = (q.sums if isinstance(q, Summed) else found[at] for at, q in enumerate(quantities))
+    return [value(each[1:]) for each in sums]
+
+
+def sums_of(
     quantities: Sequence[Quantity], key: np.ndarray, options: BootstrapOptions, seed: int
 ) -> list[np.ndarray]:
-    """The value of each quantity in every replicate, float64 [B]; NaN where nothing counts."""
+    """The columns of each quantity summed over all requests (keys: uint64 [R]), and over those
+    of each replicate, float64 [1 + B, c]. Those of batches add up."""
     groups: dict[int, list[int]] = {}
     for at, quantity in enumerate(quantities):
         groups.setdefault(id(quantity.requests), []).append(at)
-    found: list[list[np.ndarray]] = [[] for _ in quantities]
-    stacks = {
-        of: np.concatenate([quantities[at].columns for at in own], axis=1)
-        for of, own in groups.items()
-    }
-    for block in weights(key, options.replicates, seed):
-        for of, own in groups.items():
+    found = [np.zeros((1 + options.replicates, q.columns.shape[1])) for q in quantities]
+    for begin in range(0, len(key), STEP) if groups else ():
+        drawn = weights(key[begin : begin + STEP], options.replicates, seed)
+        for own in groups.values():
             requests = quantities[own[0]].requests
-            part = block if requests is None else block[:, requests]
-            sums, first = part @ stacks[of], 0
-            for at in own:
-                last = first + quantities[at].columns.shape[1]
-                found[at].append(value(sums[:, first:last]))
-                first = last
-    return [np.concatenate(each) for each in found]
+            if requests is None:
+                first, last, block = begin, begin + STEP, drawn
+            else:
+                first, last = np.searchsorted(requests, [begin, begin + STEP])
+                block = drawn[:, requests[first:last] - begin]
+            parts = [quantities[at].columns[first:last] for at in own]
+            sums = block @ np.concatenate(parts, axis=1, dtype=np.float64)
+            ends = np.cumsum([part.shape[1] for part in parts])[:-1]
+            for at, part, own_sums in zip(own, parts, np.split(sums, ends, axis=1), strict=True):
+                found[at][0] += part.sum(axis=0)
+                found[at][1:] += own_sums
+    return found
 
 
 def interval(replicates: np.ndarray, confidence: float) -> tuple[float | None, float | None]:

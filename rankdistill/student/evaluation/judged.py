@@ -34,7 +34,8 @@ class Order:
 class Judged:
     """key: of each request (uint64 [R], of its id); score: float32 [N], finite; columns: name ->
     [N]: teacher_rank (0: none), exposed, responded, and grade where it is asked for; id_place:
-    int64 [N], each candidate's place by its id as text, for ties by id."""
+    int64 [N], each candidate's place by its id as text, for ties by id; user: uint64 [R], the
+    key of each request's user, for what is told by user."""
 
     offsets: np.ndarray
     key: np.ndarray
@@ -43,6 +44,7 @@ class Judged:
     conventions: Conventions = Conventions()
     gain_kind: str = "exponential"
     id_place: np.ndarray | None = None
+    user: np.ndarray | None = None
 
     @property
     def num_requests(self) -> int:
@@ -160,6 +162,7 @@ class Judged:
             score=self.score[rows],
             columns={name: column[rows] for name, column in self.columns.items()},
             id_place=None if self.id_place is None else self.id_place[rows],
+            user=None if self.user is None else self.user[requests],
         )
 
 

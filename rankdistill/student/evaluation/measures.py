@@ -18,7 +18,7 @@ from rankdistill.student.evaluation.conventions import Conventions
 from rankdistill.student.evaluation.judged import Judged
 from rankdistill.student.evaluation.teacher import Ratio
 
-AUC = "auc"
+AUC, GAUC = "auc", "gauc"
 OF_EVALUATE = {"alone", "recall_place"}  # what a measure may need that training does not have
 
 

@@ -31,9 +31,10 @@ class BootstrapOptions(Options):
 
 
 class SegmentsOptions(Options):
-    """columns: of the request, each value a segment; None: scene and bucket where there are
-    such. edges: of length, user_activity (requests in training), item_popularity (times a
-    candidate in training), item_age (days since first seen there) and position; lower edges."""
+    """columns: of the request, each value a segment; None: teacher_version, scene and bucket
+    where there are such. edges: of length, user_activity (requests in training),
+    item_popularity (times a candidate in training), item_age (days since first seen there) and
+    position; lower edges."""
 
     columns: tuple[str, ...] | None = None
     edges: dict[str, tuple[float, ...]] = {}

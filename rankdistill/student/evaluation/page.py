@@ -39,6 +39,7 @@ def page(document: Mapping[str, Any]) -> str:
         head=_head(document),
         notes=[plain(note, 400) for note in document["notes"]],
         sections=[section for section in _sections(document) if section["figures"]],
+        left_out=_left_out(document["left_out"]),
         provenance=json.dumps(
             {name: document[name] for name in ("students", "recall", "options")}, indent=1
         ),
@@ -51,10 +52,18 @@ def _head(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("requests", number(document["num_requests"])),
         ("split", plain(document["split"])),
         ("build", f"{document['build']} of {plain(document['data_set'], 120)}"),
-        ("requests from", plain(document["first"] or "-")),
+        ("from", plain(document["first"] or "-")),
         ("to", plain(document["last"] or "-")),
         ("intervals", f"{percent(confidence)}, requests drawn anew"),
     ]
+
+
+def _left_out(missing: Figures) -> list[tuple[str, str]]:
+    """(measures, why they are not there): those of one reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for one in missing:
+        by_reason.setdefault(one["why"], []).append(one["measure"])
+    return [(plain(", ".join(names), 400), plain(why, 400)) for why, names in by_reason.items()]
 
 
 def _sections(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -83,7 +92,7 @@ def _sections(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     yield _section(
         "Segments",
         "The picture shows the first measure of the table; a bin without a mark has no value. "
-        "Of many segments some differ by chance.",
+        f"Of many segments some differ by chance.{_alike(document['segments'])}",
         list(_segments(document["segments"])),
     )
 
@@ -115,7 +124,8 @@ def _measures(figures: Figures, label: str) -> dict[str, Any] | None:
     rows = [[f["measure"], *cells(f).values(), *([] if is_two else [f["what"]])] for f in figures]
     header = ["measure", *cells(figures[0]), *([] if is_two else ["what"])]
     sheet = forest([(f["measure"], _marks(f)) for f in drawn])
-    return _picture("", label, sheet, header, rows, is_two, left_last=not is_two)
+    found = _picture("", label, sheet, header, rows, is_two, left_last=not is_two)
+    return {**found, "words": [(f["measure"], f["what"]) for f in figures] if is_two else []}
 
 
 def _marks(figure: Mapping[str, Any]) -> list[tuple[Any, Any, Any]]:
@@ -149,19 +159,41 @@ def _under(found: Mapping[str, str]) -> list[str]:
     return [WHAT["top"], *list(found)[1:]]
 
 
-def _segments(figures: Figures) -> Iterator[dict[str, Any]]:
-    by_segment: dict[str, dict[str, dict[str, Mapping[str, Any]]]] = {}
+def _by_segment(figures: Figures) -> dict[str, dict[str, dict[str, Mapping[str, Any]]]]:
+    """segment -> label -> measure -> figure."""
+    found: dict[str, dict[str, dict[str, Mapping[str, Any]]]] = {}
     for figure in figures:
-        labels = by_segment.setdefault(figure["segment"], {})
+        labels = found.setdefault(figure["segment"], {})
         labels.setdefault(figure["label"], {})[figure["measure"]] = figure
-    for segment, labels in by_segment.items():
+    return found
+
+
+def _caption(segment: str) -> str:
+    return SEGMENTS.get(segment, part_name(segment).capitalize())
+
+
+def _alike(figures: Figures) -> str:
+    """What all requests or candidates have alike, and tells nothing apart."""
+    found = _by_segment(figures).items()
+    alike = [
+        f"{_caption(name)}: {plain(next(iter(labels)), 60)}"
+        for name, labels in found
+        if len(labels) == 1
+    ]
+    return f" The same for all: {'; '.join(alike)}." if alike else ""
+
+
+def _segments(figures: Figures) -> Iterator[dict[str, Any]]:
+    for segment, labels in _by_segment(figures).items():
+        if len(labels) == 1:
+            continue
         names = list(dict.fromkeys(name for held in labels.values() for name in held))
         first, rest = names[0], names[1:]
         drawn = [(label, _marks(held[first])) for label, held in labels.items() if first in held]
         drawn = [(label, marks) for label, marks in drawn if marks[0][0] is not None]
         if not drawn:
             continue
-        caption = SEGMENTS.get(segment, part_name(segment).capitalize())
+        caption = _caption(segment)
         one = next(held[first] for held in labels.values() if first in held)
         header = ["", "n", first, *list(cells(one))[1:], *(_with_verdict(one, n) for n in rest)]
         rows = [
@@ -236,4 +268,5 @@ def _picture(
         "header": header,
         "rows": rows,
         "left_last": left_last,
+        "words": [],
     }

@@ -21,8 +21,8 @@ WHAT |= {"responded": "responses"}
 
 @dataclass
 class Logged:
-    """What policies need of every candidate, kept over batches: 10 bytes each, and 4 for each
-    inner column."""
+    """What policies need of every candidate, batch by batch: 11 bytes each, and 4 for each
+    inner column; cuts and tiers of equal shares are known once all scores are."""
 
     inner_names: Sequence[str]
     k: int
@@ -41,9 +41,14 @@ class Logged:
             columns[f"inner.{name}"] = judged.columns[name].astype(np.float32)
         self._found.append(columns)
 
-    def whole(self) -> dict[str, np.ndarray]:
-        """name -> [N], and lengths [R]."""
-        return {n: np.concatenate([each[n] for each in self._found]) for n in self._found[0]}
+    def kept(self, policy: Any) -> dict[str, np.ndarray]:
+        """What the policy passes on of each kind in WHAT: (kept, all there are) of every request,
+        int32 [R, 2]; the value is their ratio over all requests."""
+        if policy.kind in SHARES:
+            score = np.concatenate([each["score"] for each in self._found])
+            policy = SHARES[policy.kind](policy, score)
+        found = [_counts(each, KEEPS[policy.kind](each, policy)) for each in self._found]
+        return {name: np.concatenate([each[name] for each in found]) for name in WHAT}
 
 
 def _top(logged: Mapping[str, np.ndarray], policy: KeepTop) -> np.ndarray:
@@ -51,30 +56,21 @@ def _top(logged: Mapping[str, np.ndarray], policy: KeepTop) -> np.ndarray:
 
 
 def _cut(logged: Mapping[str, np.ndarray], policy: CutBelow) -> np.ndarray:
-    score = logged["score"]
-    if policy.keep is None:
-        return score >= policy.score
-    return score >= np.quantile(score, 1 - policy.keep, method="higher")
+    return logged["score"] >= policy.score
 
 
 def _tiers(logged: Mapping[str, np.ndarray], policy: Tiers) -> np.ndarray:
     """Within a tier candidates without the inner score go last; equal ones as the student has
     them."""
-    score, request = logged["score"], np.repeat(*_requests(logged))
-    edges = policy.edges
-    if edges is None:
-        edges = tuple(np.quantile(score, np.arange(1, policy.levels) / policy.levels))
-    tier = np.searchsorted(np.array(edges, np.float32), score, side="right")
+    lengths = logged["lengths"]
+    request = np.repeat(np.arange(len(lengths)), lengths)
+    tier = np.searchsorted(np.array(policy.edges, np.float32), logged["score"], side="right")
     inner = np.nan_to_num(logged[f"inner.{policy.inner}"], nan=-np.inf)
     rows = np.lexsort((logged["place"], -inner, -tier, request))
-    starts = np.concatenate([[0], np.cumsum(logged["lengths"])])[:-1]
+    starts = np.concatenate([[0], np.cumsum(lengths)])[:-1]
     place = np.empty(len(rows), np.int64)
     place[rows] = np.arange(len(rows)) - starts[request]
     return place < policy.m
-
-
-def _requests(logged: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    return np.arange(len(logged["lengths"])), logged["lengths"]
 
 
 KEEPS: dict[str, Callable[[Mapping[str, np.ndarray], Any], np.ndarray]] = {
@@ -84,17 +80,34 @@ KEEPS: dict[str, Callable[[Mapping[str, np.ndarray], Any], np.ndarray]] = {
 }
 
 
-def kept(logged: Mapping[str, np.ndarray], policy: Any) -> dict[str, np.ndarray]:
-    """What the policy passes on of each kind in WHAT: (kept, all there are) of every request,
-    float64 [R, 2]; the value is their ratio over all requests."""
-    passed = KEEPS[policy.kind](logged, policy)
+def _cut_score(policy: CutBelow, score: np.ndarray) -> CutBelow:
+    """A share as the score that so many reach."""
+    if policy.keep is None:
+        return policy
+    least = np.quantile(score, 1 - policy.keep, method="higher")
+    return policy.model_copy(update={"score": float(least)})
+
+
+def _tier_edges(policy: Tiers, score: np.ndarray) -> Tiers:
+    """Equal shares as the scores between them."""
+    if policy.edges is not None:
+        return policy
+    edges = np.quantile(score, np.arange(1, policy.levels) / policy.levels)
+    return policy.model_copy(update={"edges": tuple(edges.tolist())})
+
+
+# What a share of all candidates comes to.
+SHARES: dict[str, Callable[[Any, np.ndarray], Any]] = {"cut": _cut_score, "tiers": _tier_edges}
+
+
+def _counts(logged: Mapping[str, np.ndarray], passed: np.ndarray) -> dict[str, np.ndarray]:
     offsets = np.concatenate([[0], np.cumsum(logged["lengths"])])
     marks = {name: logged[name] for name in ("top", "exposed", "responded")}
     marks["kept"] = np.ones(len(passed), dtype=bool)
     return {
         name: np.stack(
             [segment_sum(passed & marks[name], offsets), segment_sum(marks[name], offsets)], axis=1
-        ).astype(np.float64)
+        ).astype(np.int32)
         for name in WHAT
     }
 

@@ -8,8 +8,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rankdistill.student.evaluation.intervals import Quantity, goodness, interval, verdict
-from rankdistill.student.evaluation.measures import AUC, MEASURES
+from rankdistill.student.evaluation.conventions import Conventions
+from rankdistill.student.evaluation.intervals import (
+    Quantity,
+    Summed,
+    goodness,
+    interval,
+    verdict,
+)
+from rankdistill.student.evaluation.measures import AUC, GAUC, MEASURES
+from rankdistill.student.evaluation.options import EvaluateOptions
 from rankdistill.student.evaluation.policies import WHAT
 
 DIGITS = 9  # of what is kept: sums in another order may differ behind them
@@ -30,14 +38,21 @@ class Cell:
     segment: str
     label: str
     n: int
-    quantities: Sequence[Quantity]
+    quantities: Sequence[Quantity | Summed]
+
+    @property
+    def is_told(self) -> bool:
+        """Whether it has a value of any student."""
+        return any(np.isfinite(quantity.value) for quantity in self.quantities)
 
 
-def what_of(name: str) -> str:
+def what_of(name: str, conventions: Conventions) -> str:
     """The measure in words."""
     base = name.split("@")[0]
     if base == AUC:
         return "AUC over all exposed candidates"
+    if base == GAUC:
+        return f"AUC within {conventions.gauc_by}s"
     return CATALOGUE[base] if base in CATALOGUE else MEASURES[base].what
 
 
@@ -47,7 +62,7 @@ def better_of(name: str) -> int:
 
 
 def tell(
-    cells: Sequence[Cell], drawn: Sequence[np.ndarray], confidence: float
+    cells: Sequence[Cell], drawn: Sequence[np.ndarray], options: EvaluateOptions
 ) -> dict[str, list[dict[str, Any]]]:
     """block -> its figures; drawn: the replicates of every quantity of the cells, in order."""
     found: dict[str, list[dict[str, Any]]] = {"measures": [], "segments": [], "policies": []}
@@ -55,18 +70,18 @@ def tell(
     for cell in cells:
         own = drawn[at : at + len(cell.quantities)]
         at += len(own)
-        if any(np.isfinite(q.value) for q in cell.quantities):
-            found[cell.block].append(_figure(cell, own, confidence))
+        found[cell.block].append(_figure(cell, own, options))
     return found
 
 
-def _figure(cell: Cell, drawn: Sequence[np.ndarray], confidence: float) -> dict[str, Any]:
+def _figure(cell: Cell, drawn: Sequence[np.ndarray], options: EvaluateOptions) -> dict[str, Any]:
+    confidence, conventions = options.bootstrap.confidence, options.conventions
     names = {
         "measures": {"measure": cell.measure},
         "segments": {"segment": cell.segment, "label": cell.label, "measure": cell.measure},
         "policies": {"policy": cell.label, "keeps": cell.measure},
     }[cell.block]
-    what = WHAT[cell.measure] if cell.block == "policies" else what_of(cell.measure)
+    what = WHAT[cell.measure] if cell.block == "policies" else what_of(cell.measure, conventions)
     figures = [_value(q, d, confidence) for q, d in zip(cell.quantities, drawn, strict=True)]
     figure: dict[str, Any] = {**names, "what": what, "n": cell.n, **figures[0]}
     if len(figures) > 1:
@@ -76,7 +91,9 @@ def _figure(cell: Cell, drawn: Sequence[np.ndarray], confidence: float) -> dict[
     return figure
 
 
-def _value(quantity: Quantity, drawn: np.ndarray, confidence: float) -> dict[str, float | None]:
+def _value(
+    quantity: Quantity | Summed, drawn: np.ndarray, confidence: float
+) -> dict[str, float | None]:
     low, high = interval(drawn, confidence)
     return {"value": _rounded(quantity.value), "low": _rounded(low), "high": _rounded(high)}
 

@@ -34,7 +34,7 @@ def measure_rows(document: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
     if len(document["students"]) == 1:
         return rows
-    left_out = ("interval", "other's interval", "what")
+    left_out = ("own interval", "other's interval", "what")
     return [{name: cell for name, cell in row.items() if name not in left_out} for row in rows]
 
 
@@ -49,7 +49,7 @@ def cells(figure: Mapping[str, Any]) -> dict[str, str]:
         "verdict": difference["verdict"],
         "difference": signed(difference["value"]),
         "its interval": between(difference, signed),
-        "interval": between(figure),
+        "own interval": between(figure),
         "other's interval": between(figure["against"]),
     }
 

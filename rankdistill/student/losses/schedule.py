@@ -112,3 +112,17 @@ SCHEDULES: dict[str, Callable[[Any, Moment], float]] = {
 def factor(schedule: Any, moment: Moment) -> float:
     """What a term's weight is multiplied with at a moment."""
     return SCHEDULES[schedule.kind](schedule, moment)
+
+
+def is_settled(schedule: Any, moment: Moment) -> bool:
+    """Whether the factor stays as it is after that moment."""
+    match schedule:
+        case WarmUpSchedule():
+            last = schedule.until
+        case StepSchedule():
+            last = schedule.at
+        case LateSchedule():
+            last = schedule.end
+        case _:
+            return True
+    return bool(schedule.time(moment) >= last)
