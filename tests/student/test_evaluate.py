@@ -90,6 +90,23 @@ def test_the_segments_of_a_kind_hold_each_request_once(place):
         assert whole == pytest.approx(value(found, "opa"), abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("kind", "measure", "keeps"),
+    [("position", "survival@5", "exposed"), ("item_popularity", "recall@5@3", "top")],
+)
+def test_the_items_of_a_kind_are_those_that_a_policy_counts(place, kind, measure, keeps):
+    """Of all items, by segment or not: the top 5 hold as many."""
+    asked = ("evaluate.m=[5]", "evaluate.k=[3]", "evaluate.policies=[{kind: top, m: 5}]")
+    bins = f"evaluate.segments.edges={{{kind}: [2, 3, 50]}}"
+    found = evaluated(place, overrides=(*FEW, *asked, bins))
+    held = [f for f in found["segments"] if (f["segment"], f["measure"]) == (kind, measure)]
+    (whole,) = [f for f in found["policies"] if f["keeps"] == keeps]
+    assert len(held) > 1
+    assert sum(f["n"] for f in held) == whole["n"]
+    total = sum(f["n"] * f["value"] for f in held)
+    assert total == pytest.approx(whole["n"] * whole["value"], abs=1e-5)
+
+
 def test_twice_the_same_bytes(place):
     evaluated(place)
     files = [place / "out" / name for name in ("evaluation.json", "evaluation.html")]
