@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from rankdistill.config_nearest import means_null, nearest
 from rankdistill.config_schema import Node, Schema, Spot, shown
 from rankdistill.document import Document, dotted
 from rankdistill.errors import ConfigError, Place, UserError, closest
 from rankdistill.yaml_reader import KeyPath
 
 MAX_KNOWN = 30  # names that are listed whole
-_SAID_TRUE, _SAID_FALSE = ("yes", "on", "y", "true", "1"), ("no", "off", "n", "false", "0")
 
 # What is wanted, by pydantic's kind of error: for places where the schema is silent.
 _WANTED = {
@@ -213,8 +213,10 @@ def _wrong(fault: Fault, schema: Schema, document: Document) -> ConfigError:
     wanted = schema.wanted(node) or _WANTED.get(fault.kind)
     verdict = f"must be {wanted}" if wanted else fault.message.replace("Input should", "must")
     help = None
-    if (better := _nearest(fault.value, node, document, path, schema)) is not None:
+    if (better := nearest(fault.value, node, document, path, schema)) is not None:
         help = f"did you mean {shown(better)}?   {_set(path, better)}"
+    elif means_null(fault.value, fault.spot):
+        help = f"did you mean null?   {_set(path, None)}"
     elif isinstance(node.get("default"), str | int | float):
         help = f"the default is {shown(node['default'])}   {_set(path, node['default'])}"
     return ConfigError(
@@ -224,52 +226,6 @@ def _wrong(fault: Fault, schema: Schema, document: Document) -> ConfigError:
         found=_spelt(document, path, fault.value),
         help=help,
     )
-
-
-def _nearest(value: Any, node: Node, document: Document, path: KeyPath, schema: Schema) -> Any:
-    """The right value nearest to a wrong one, or None."""
-    if isinstance(value, dict | list):
-        return None
-    if choices := schema.choices(node):
-        return closest(str(value), choices)
-    if isinstance(value, str) and (kinds := schema.kinds(node)):
-        near = closest(value, list(kinds))
-        return near and {node["discriminator"]["propertyName"]: near}
-    kind = node.get("type")
-    if kind == "boolean":
-        said = str(value).lower()
-        return True if said in _SAID_TRUE else False if said in _SAID_FALSE else None
-    if node.get("format") == "span" and isinstance(value, int) and not isinstance(value, bool):
-        return f"{abs(value)}d"
-    if kind == "string" and value is not None and not isinstance(value, str):
-        mark = document.marks.get(path)
-        return mark.raw if mark and mark.raw else str(value)
-    if kind == "array" and value is not None:
-        return _as_list(value, schema.plain(node.get("items", {})), schema)
-    return _nearest_number(value, node) if kind in ("integer", "number") else None
-
-
-def _as_list(value: Any, item: Node, schema: Schema) -> list[Any] | None:
-    """A list of that one value, or of the block of that kind, where the list takes such."""
-    if kinds := schema.kinds(item):
-        near = closest(str(value), list(kinds))
-        return [{item["discriminator"]["propertyName"]: near}] if near else None
-    takes_text = item.get("type", "string") == "string" or "anyOf" in item
-    return [value] if takes_text == isinstance(value, str) or "anyOf" in item else None
-
-
-def _nearest_number(value: Any, node: Node) -> int | float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    for bound, is_past in (("minimum", number.__lt__), ("maximum", number.__gt__)):
-        if bound in node and is_past(float(node[bound])):
-            return node[bound]
-    past = number <= node.get("exclusiveMinimum", -1e308)
-    if past or number >= node.get("exclusiveMaximum", 1e308) or isinstance(value, bool):
-        return None
-    return int(number) if number.is_integer() else None if node["type"] == "integer" else number
 
 
 def _spelt(document: Document, path: KeyPath, value: Any) -> str:

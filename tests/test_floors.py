@@ -15,7 +15,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 GROUND = {
-    *("codes", "config", "config_errors", "config_schema", "contract", "counts", "document"),
+    *(
+        "codes",
+        "config",
+        "config_errors",
+        "config_nearest",
+        "config_schema",
+        "contract",
+        "counts",
+        "document",
+    ),
     *("errors", "hashing", "yaml_reader", "__init__", "arrays", "buckets"),
 }
 ROOMS = {

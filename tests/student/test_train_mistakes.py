@@ -162,6 +162,7 @@ def test_where_every_checkpoint_is_damaged_none_is_said_to_be_tried(config, tmp_
         ("train.validation.measure=catalogue_ndcg@10", 2, ["is for `evaluate`"]),
         ("train.objectives.main=bcee", 2, ['--set \'train.objectives.main=[{"kind": "bce"}]']),
         ("evaluate.k=abc", 2, ["must be a list"]),
+        ("train.validation=none", 2, ["did you mean null?   --set train.validation=null"]),
     ],
 )
 def test_a_mistake_in_the_config_is_told_with_what_to_do(config, tmp_path, override, code, words):
