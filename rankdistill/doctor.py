@@ -13,7 +13,13 @@ from rankdistill.engines.spark_session import check_java
 from rankdistill.errors import ResourceError
 
 NEEDED = ("numpy", "pyarrow", "duckdb", "deltalake", "pydantic", "pyyaml", "typer")
-OPTIONAL = {"pyspark": "the spark engine"}
+OPTIONAL = {
+    "pyspark": "the spark engine",
+    "torch": "students: pip install 'rankdistill[train]'",
+    "safetensors": "students: pip install 'rankdistill[train]'",
+    "onnxruntime": "export --onnx: pip install 'rankdistill[onnx]'",
+    "faiss-cpu": "export --index and mine-negatives: pip install 'rankdistill[ann]'",
+}
 
 
 @dataclass(frozen=True)

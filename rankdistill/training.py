@@ -59,8 +59,8 @@ def train(run: Run, chosen: Settings, asked: Asked) -> None:
     from rankdistill.student.parallel import group_of_processes
 
     run.if_stopped = (
-        "the same command goes on from the last checkpoint "
-        "(train.checkpoint_every; each epoch's end)"
+        "the same command goes on from the last checkpoint (train.checkpoint_every; each epoch's "
+        "end), or begins anew where there is none yet"
     )
     with group_of_processes(device_of(chosen.train.device)) as group:
         plan = plan_of(chosen, asked, group.size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -32,7 +33,9 @@ ROOT = Path(__file__).parent.parent
 DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 STORIES = sorted((ROOT / "conf").glob("*.yaml"))
 MINING = ROOT / "conf" / "mining.yaml"  # of a verb of its own
-RUN = re.compile(r"<!-- run -->\n```sh\n(.*?)```\n(?:```text\n(.*?)```\n)?", re.DOTALL)
+RUN = re.compile(
+    r"<!-- run(?:: (torch))? -->\n```sh\n(.*?)```\n(?:```text\n(.*?)```\n)?", re.DOTALL
+)
 CODE = re.compile(r"```\w*\n(.*?)```|`([^`\n]+)`", re.DOTALL)
 COMMANDS: Any = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
 
@@ -62,9 +65,16 @@ def shell(tmp_path: Path):
 def test_the_readme_s_example_runs_and_prints_what_the_readme_shows(shell):
     blocks = RUN.findall((ROOT / "README.md").read_text())
     assert len(blocks) >= 5
-    for block, shown in blocks:
+    for package, block, shown in blocks:
+        if package and importlib.util.find_spec(package) is None:
+            continue
         printed = shell(block)
-        assert not shown or printed == shown
+        assert not shown or told(printed, bool(package)) == told(shown, bool(package))
+
+
+def told(text: str, in_words: bool) -> str:
+    """As it is, or without its numbers: a student's differ a little from machine to machine."""
+    return re.sub(r"[\s\d.,*+-]+", " ", text) if in_words else text
 
 
 def mentions() -> Iterator[tuple[str, str, list[str]]]:

@@ -50,6 +50,11 @@ def refuse_folder(out: str, files: Mapping[str, IsOurs]) -> None:
             found=str(table),
             help="name a folder of its own",
         )
+    nearest = next(place for place in (real, *real.parents) if place.exists())
+    if not nearest.is_dir():
+        raise PlaceError(
+            "E0202", f"{out} cannot be written", found=f"{nearest} is a file", help="name a folder"
+        )
     for name, is_ours in files.items():
         refuse_foreign(Path(out) / name, is_ours, "none that rankdistill wrote")
 

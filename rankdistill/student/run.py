@@ -161,6 +161,8 @@ def _train(
     run = Run(plan, folder, notify, say, group, before)
     trainer = run.trainer()
     run.start(trainer)
+    if run.facts["student"] is not None:
+        say(f"the run in {folder} has ended before: nothing is left to train")
     notify("started", rows=_rows_left(run.facts, trainer.progress, plan))
     if not group.is_first:
         return trainer.fit()

@@ -197,6 +197,7 @@ def test_demo_without_torch_ends_at_the_report_and_says_how_to_get_the_rest(tmp_
 
 def test_doctor_looks_at_this_machine(tmp_path):
     found = json.loads(run("doctor", "--format", "json").stdout)
+    assert {"torch", "safetensors", "onnxruntime", "faiss-cpu"} <= found.keys()
     assert {"python", "pyarrow", "duckdb", "java", "memory"} <= set(found)
 
 

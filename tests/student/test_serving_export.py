@@ -105,6 +105,30 @@ def test_a_column_that_is_not_given_is_null_and_one_user_is_a_batch(made):
     assert np.allclose(run(*found.values())[0], own, atol=1e-6)
 
 
+def test_no_user_is_a_batch_of_none(made):
+    inputs = encoder_of(made.out).inputs([])
+    one = encoder_of(made.out).inputs([{}])
+    assert {n: (v.shape[1:], v.dtype) for n, v in inputs.items()} == {
+        n: (v.shape[1:], v.dtype) for n, v in one.items()
+    }
+    vectors = open_export(made.out).user_tower()(*inputs.values())
+    assert [each.shape for each in vectors] == [(0, made.manifest["dim"])] * 2
+
+
+@pytest.mark.parametrize(
+    ("users", "told"),
+    [
+        ({"user_id": "u1"}, "a list of mappings is taken"),
+        (["u1"], "a list of mappings is taken"),
+        ([{"user_clicked": 3}], "user_clicked takes a list, not 3"),
+        ([{"user_clicked": "3,4"}], "user_clicked takes a list, not '3,4'"),
+    ],
+)
+def test_what_are_no_users_is_refused_with_what_is_taken(made, users, told):
+    with pytest.raises(TypeError, match=told):
+        encoder_of(made.out).inputs(users)
+
+
 def test_the_program_and_the_item_table_score_as_the_run_does(made):
     users = raw_users(500, 1)
     _, own = of_run(made, users)

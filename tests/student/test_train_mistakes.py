@@ -125,6 +125,20 @@ def test_no_folder_an_empty_one_and_a_damaged_run_are_told_apart(run, tmp_path):
     assert "run.json of the run in" in said and "--out" in said
 
 
+def test_what_evaluate_is_to_set_is_called_as_it_is_set(run, tmp_path):
+    said = told(2, "evaluate", "--run", run, "--set", "evaluate.kk=[3]")
+    assert 'unknown key "kk" in evaluate' in said and "--set 'evaluate.k=[3]'" in said
+    assert "only evaluate.* can be set" in told(2, "evaluate", "--run", run, "--set", "k=[3]")
+    (tmp_path / "file").write_text("mine")
+    said = told(4, "evaluate", "--run", run, "--split", "valid", "--out", tmp_path / "file")
+    assert "cannot be written" in said and "intervals" not in said
+
+
+def test_a_run_that_has_ended_says_so(config, run):
+    said = told(0, "train", "-c", config, "--out", run, "--set", "train.epochs=1")
+    assert "has ended before: nothing is left to train" in said
+
+
 def test_where_every_checkpoint_is_damaged_none_is_said_to_be_tried(config, tmp_path):
     train(plan_of(config, "train.epochs=1"), tmp_path / "run")
     for file in (tmp_path / "run" / "checkpoints").glob("*.safetensors"):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +47,23 @@ class Encoder:
             self._codes.setdefault(field, {})[value] = code
 
     def inputs(self, users: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-        """The tower's inputs by name, [R, ...]; a column that a user lacks is null."""
+        """The tower's inputs by name, [R, ...]; a column that a user lacks is null.
+
+        TypeError where `users` are no mappings, or a value is no list or text where the field
+        takes one.
+        """
+        if isinstance(users, Mapping) or not all(isinstance(user, Mapping) for user in users):
+            raise TypeError(f"a list of mappings is taken, one for each user: {self.columns}")
         found: dict[str, Any] = {}
         for each in self._inputs:
             fields = [field for field in self._fields if field["input"] == each["name"]]
             if each["name"] == "numbers":
                 pairs = [[n for f in fields for n in _number(f, user)] for user in users]
-                found[each["name"]] = np.array(pairs, np.float32).reshape(len(users), -1)
+                shape = len(users), 2 * len(fields)
+                found[each["name"]] = np.array(pairs, np.float32).reshape(shape)
             elif each["name"] == "codes":
                 codes = [[self._code(f, user.get(f["column"])) for f in fields] for user in users]
-                found[each["name"]] = np.array(codes, np.int64).reshape(len(users), -1)
+                found[each["name"]] = np.array(codes, np.int64).reshape(len(users), len(fields))
             else:
                 (field,) = fields
                 found[each["name"]] = _padded([self._bag(field, user) for user in users])
@@ -78,10 +85,20 @@ class Encoder:
     def _bag(self, field: Mapping[str, Any], user: Mapping[str, Any]) -> list[int]:
         """The codes of a list's last values; the unknown one where there is none."""
         values = user.get(field["column"])
-        if values is not None and field["separator"] is not None:
-            values = values.split(field["separator"])
+        separator = field["separator"]
+        if values is not None and not _is_fit(values, separator):
+            wanted = "a list" if separator is None else f"text with {separator!r} in it"
+            raise TypeError(f"{field['column']} takes {wanted}, not {values!r}")
+        if values is not None and separator is not None:
+            values = values.split(separator)
         kept = list(values if values is not None else [])[-(field["last"] or 0) :]
         return [self._code(field, value) for value in kept] or [int(field["unknown"])]
+
+
+def _is_fit(values: Any, separator: str | None) -> bool:
+    if separator is not None:
+        return isinstance(values, str)
+    return isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
 
 
 def _padded(bags: Sequence[Sequence[int]]) -> np.ndarray:
