@@ -91,8 +91,13 @@ def _floats(values: np.ndarray, device: torch.device) -> torch.Tensor:
 def feedback(scored: Scored, chunk: Chunk, label: str = "responded") -> Sample:
     """Exposed candidates, 1 where the user responded: [B, 1]. label: a column of slots."""
     slots = np.flatnonzero(chunk.columns["exposed"])
-    targets = chunk.columns[label][slots]
+    targets = responses(chunk, label)
     return gathered(scored, slots[:, None], targets[:, None], np.ones(len(slots)))
+
+
+def responses(chunk: Chunk, label: str = "responded") -> np.ndarray:
+    """The labels of `feedback`."""
+    return np.asarray(chunk.columns[label][chunk.columns["exposed"] > 0])
 
 
 def pointwise(scored: Scored, chunk: Chunk, mu: float | None = None) -> Sample:
@@ -116,7 +121,12 @@ def pairwise(scored: Scored, chunk: Chunk) -> Sample:
 def scores_pointwise(scored: Scored, chunk: Chunk) -> Sample:
     """Candidates with a teacher score, targets its logits: [B, 1]."""
     slots = np.flatnonzero(chunk.columns["has_score"])
-    return gathered(scored, slots[:, None], _logits(chunk, slots[:, None]), np.ones(len(slots)))
+    return gathered(scored, slots[:, None], known_logits(chunk)[:, None], np.ones(len(slots)))
+
+
+def known_logits(chunk: Chunk) -> np.ndarray:
+    """The labels of `scores_pointwise`."""
+    return np.asarray(chunk.columns["logit"][chunk.columns["has_score"]])
 
 
 def scores_pairwise(scored: Scored, chunk: Chunk) -> Sample:
@@ -222,7 +232,8 @@ class View:
     """function: (scored batch, chunk, what the term tells it by name) -> what the loss is given.
     rows: of which kind; kind: the sample kind that has to be drawn for it; slots: the column of
     slots that it looks at beside what is drawn; needs_score: whether it is of the teacher's scores;
-    in_batch: whether it takes negatives from the batch, and so needs positives and their shares."""
+    in_batch: whether it takes negatives from the batch, and so needs positives and their shares;
+    labels: of points, what its losses are to tell apart in a batch."""
 
     function: Callable[..., Sample]
     rows: Rows
@@ -230,12 +241,17 @@ class View:
     slots: str | None = None
     needs_score: bool = False
     in_batch: bool = False
+    labels: Callable[[Chunk], np.ndarray] | None = None
 
 
 VIEWS: dict[str, View] = {
-    "feedback": View(feedback, "points", slots="exposed"),
-    "pointwise": View(pointwise, "points", "pointwise"),
-    "scores_pointwise": View(scores_pointwise, "points", slots="has_score", needs_score=True),
+    "feedback": View(feedback, "points", slots="exposed", labels=responses),
+    "pointwise": View(
+        pointwise, "points", "pointwise", labels=lambda c: c.drawn["pointwise"].values["label"]
+    ),
+    "scores_pointwise": View(
+        scores_pointwise, "points", slots="has_score", needs_score=True, labels=known_logits
+    ),
     "pairwise": View(pairwise, "pairs", "pairwise"),
     "scores_pairwise": View(scores_pairwise, "pairs", "pairwise", needs_score=True),
     "listwise": View(listwise, "lists", "listwise"),
@@ -253,4 +269,5 @@ def view_of(name: str) -> View:
     if not name.startswith(OF_FEEDBACK):
         return VIEWS[name]
     label = f"hit.{name.removeprefix(OF_FEEDBACK)}"
-    return replace(VIEWS["feedback"], function=partial(feedback, label=label))
+    function, labels = partial(feedback, label=label), partial(responses, label=label)
+    return replace(VIEWS["feedback"], function=function, labels=labels)

@@ -8,24 +8,15 @@ from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from rankdistill.errors import TrainingError
 from rankdistill.student.chunk import Chunk
 from rankdistill.student.losses.schedule import Moment
 from rankdistill.student.optimizer import Gradients
-from rankdistill.student.views import OF_FEEDBACK
+from rankdistill.student.views import view_of
 
 FAR, FEW = 100.0, 20  # times the mean gradient of the steps before, once there are so many
-
-# The labels that the losses of points of a view see in a batch.
-LABELS: dict[str, Callable[[Chunk], np.ndarray]] = {
-    "feedback": lambda chunk: _shown(chunk, "responded"),
-    "pointwise": lambda chunk: chunk.drawn["pointwise"].values["label"],
-    "scores_pointwise": lambda chunk: chunk.columns["logit"][chunk.columns["has_score"]],
-}
-
 
 NONE_SHOWN = (
     "map what was shown (log.stage, or log.columns.position) and build again, or set "
@@ -35,18 +26,6 @@ NONE_TOLD = {
     "pointwise": "look at the table pointwise: rankdistill plan; or leave these losses out",
     "scores_pointwise": "map log.columns.teacher_score and build again, or leave these losses out",
 }
-
-
-def labels_of(view: str, chunk: Chunk) -> np.ndarray:
-    """What the losses of a view are to tell apart; nothing where it is no view of points."""
-    if view.startswith(OF_FEEDBACK):
-        return _shown(chunk, f"hit.{view.removeprefix(OF_FEEDBACK)}")
-    return LABELS[view](chunk) if view in LABELS else np.zeros(0)
-
-
-def _shown(chunk: Chunk, column: str) -> np.ndarray:
-    found: np.ndarray = chunk.columns[column][chunk.columns["exposed"] > 0]
-    return found
 
 
 class Watch:
@@ -102,8 +81,8 @@ def refuse_infinite(tensors: Mapping[str, torch.Tensor], step: int) -> None:
 def see_labels(seen: dict[str, list[float]], views: Iterable[str], chunk: Chunk) -> None:
     """Widen the least and the largest label of each view, in place, by those of a batch."""
     for view in views:
-        labels = labels_of(view, chunk)
-        if len(labels):
+        own = view_of(view).labels
+        if own is not None and len(labels := own(chunk)):
             held = [*seen.get(view, []), float(labels.min()), float(labels.max())]
             seen[view] = [min(held), max(held)]
 
@@ -121,7 +100,7 @@ def all_labels(seen: Iterable[Mapping[str, list[float]]]) -> dict[str, list[floa
 def refuse_nothing(seen: Mapping[str, list[float]], views: Iterable[str]) -> None:
     """TrainingError E0502 where the losses of points of a view saw no candidate at all."""
     for view in views:
-        if view not in seen and (view in LABELS or view.startswith(OF_FEEDBACK)):
+        if view not in seen and view_of(view).labels is not None:
             raise TrainingError(
                 "E0502",
                 f'the losses on "{view}" have nothing to learn from',
