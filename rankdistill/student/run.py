@@ -199,9 +199,14 @@ def _begin(plan: Plan, folder: Path, before: Before | None) -> None:
     made_folder(str(folder))
     begun = folder / BEGUN
     if (folder / RUN_FILE).exists():
-        refuse_other(folder, read_run(folder), plan)
-        return
-    if any(folder.iterdir()) and not begun.exists():
+        there = read_run(folder)
+        if there["run"] == plan.hash() or any((folder / checkpoints.FOLDER).glob("*")):
+            refuse_other(folder, there, plan)
+            return
+        begun.touch()  # anew: the run there ended before it kept anything
+        for old in (folder / RUN_FILE, *folder.glob("bad_batch*.json")):
+            old.unlink()
+    elif any(folder.iterdir()) and not begun.exists():
         raise TrainingError(
             "E0503",
             f"{folder} is not empty, and holds no training run",

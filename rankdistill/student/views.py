@@ -227,13 +227,18 @@ def in_batch(scored: Scored, chunk: Chunk) -> Sample:
     )
 
 
+def _sides(chunk: Chunk, drawn: str) -> np.ndarray:
+    """The labels of rows that have both: what should be above, and what below."""
+    return np.array([0.0, 1.0] if chunk.drawn[drawn].start[-1] else [])
+
+
 @dataclass(frozen=True)
 class View:
     """function: (scored batch, chunk, what the term tells it by name) -> what the loss is given.
     rows: of which kind; kind: the sample kind that has to be drawn for it; slots: the column of
     slots that it looks at beside what is drawn; needs_score: whether it is of the teacher's scores;
     in_batch: whether it takes negatives from the batch, and so needs positives and their shares;
-    labels: of points, what its losses are to tell apart in a batch."""
+    labels: what its losses are to tell apart in a batch, None where that is not known."""
 
     function: Callable[..., Sample]
     rows: Rows
@@ -252,13 +257,23 @@ VIEWS: dict[str, View] = {
     "scores_pointwise": View(
         scores_pointwise, "points", slots="has_score", needs_score=True, labels=known_logits
     ),
-    "pairwise": View(pairwise, "pairs", "pairwise"),
-    "scores_pairwise": View(scores_pairwise, "pairs", "pairwise", needs_score=True),
-    "listwise": View(listwise, "lists", "listwise"),
+    "pairwise": View(pairwise, "pairs", "pairwise", labels=lambda c: _sides(c, "pairwise")),
+    "scores_pairwise": View(
+        scores_pairwise, "pairs", "pairwise", needs_score=True, labels=known_logits
+    ),
+    "listwise": View(
+        listwise, "lists", "listwise", labels=lambda c: c.drawn["listwise"].values["grade"]
+    ),
     "order_sample": View(order_sample, "lists"),
-    "scores": View(scores, "lists", slots="has_score", needs_score=True),
-    "negatives": View(contrast, "contrast", "negatives"),
-    "in_batch": View(in_batch, "contrast", slots="responded", in_batch=True),
+    "scores": View(scores, "lists", slots="has_score", needs_score=True, labels=known_logits),
+    "negatives": View(contrast, "contrast", "negatives", labels=lambda c: _sides(c, "negatives")),
+    "in_batch": View(
+        in_batch,
+        "contrast",
+        slots="responded",
+        in_batch=True,
+        labels=lambda c: _sides(c, "positives"),
+    ),
 }
 
 OF_FEEDBACK = "feedback."  # and the name of a feedback column

@@ -18,15 +18,6 @@ from rankdistill.student.views import view_of
 
 FAR, FEW = 100.0, 20  # times the mean gradient of the steps before, once there are so many
 
-NONE_SHOWN = (
-    "map what was shown (log.stage, or log.columns.position) and build again, or set "
-    "train.objectives without these losses, such as {main: [{kind: bpr}]}"
-)
-NONE_TOLD = {
-    "pointwise": "look at the table pointwise: rankdistill plan; or leave these losses out",
-    "scores_pointwise": "map log.columns.teacher_score and build again, or leave these losses out",
-}
-
 
 class Watch:
     """place: the file for the ids of a bad batch; say: hears warnings."""
@@ -98,15 +89,24 @@ def all_labels(seen: Iterable[Mapping[str, list[float]]]) -> dict[str, list[floa
 
 
 def refuse_nothing(seen: Mapping[str, list[float]], views: Iterable[str]) -> None:
-    """TrainingError E0502 where the losses of points of a view saw no candidate at all."""
-    for view in views:
-        if view not in seen and view_of(view).labels is not None:
-            raise TrainingError(
-                "E0502",
-                f'the losses on "{view}" have nothing to learn from',
-                found="no candidate of the first epoch has what they look at",
-                help=NONE_TOLD.get(view, NONE_SHOWN),
-            )
+    """TrainingError E0502 where the losses of a view saw no row at all."""
+    for name in views:
+        view = view_of(name)
+        if name in seen or view.labels is None:
+            continue
+        if view.needs_score:
+            first = "map log.columns.teacher_score and build again"
+        elif view.kind is not None:
+            first = f"look at what samples.{view.kind} asks for, and at its table"
+        else:
+            first = "map what was shown (log.stage, or log.columns.position) and build again"
+        raise TrainingError(
+            "E0502",
+            f'the losses on "{name}" have nothing to learn from',
+            found="nothing in the first epoch has what they look at",
+            help=f"{first}, or leave these losses out of train.objectives, such as "
+            "{main: [{kind: bpr}]}",
+        )
 
 
 def refuse_constant(seen: Mapping[str, list[float]]) -> None:

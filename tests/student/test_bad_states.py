@@ -22,10 +22,10 @@ from rankdistill.student.fields.encode import Shape
 from rankdistill.student.models.fm import FactorizationMachine
 from rankdistill.student.models.options import FmOptions
 from rankdistill.student.optimizer import Gradients, Optimizer
-from rankdistill.student.options import OptimizerOptions
+from rankdistill.student.options import BatchOptions, OptimizerOptions
 from rankdistill.student.parallel import Group
 from rankdistill.student.scoring import Scorer
-from tests.student.kit import built, last_checkpoint, plan_of, train
+from tests.student.kit import built, last_checkpoint, loader_of, plan_of, source_of, train
 
 LATER, EARLIER = "2026-11-09T00:00:00Z", "2026-10-01T00:00:00Z"
 
@@ -53,6 +53,33 @@ def test_a_loss_that_is_not_finite_stops_with_the_ids_of_its_batch(config, tmp_p
         for each in rows.column("request_id").to_pylist()
     }
     assert len(ids) == 16 and set(ids) <= known
+
+
+def test_what_failed_before_a_checkpoint_is_begun_anew_with_another_config(config, tmp_path):
+    run, fresh = tmp_path / "run", tmp_path / "fresh"
+    with pytest.raises(TrainingError, match="E0501"):
+        train(plan_of(config, "train.optimizer.lr=1e30", "train.checkpoint_every=null"), run)
+    mended = plan_of(config, "train.optimizer.lr=0.05", "train.epochs=1")
+    train(mended, run)
+    train(mended, fresh)
+    assert last_checkpoint(run).facts["sha256"] == last_checkpoint(fresh).facts["sha256"]
+    assert {file.name for file in run.iterdir()} == {file.name for file in fresh.iterdir()}
+    with pytest.raises(TrainingError, match="E0503"):  # now there is something to lose
+        train(plan_of(config, "train.epochs=2"), run)
+
+
+def test_losses_of_pairs_without_a_pair_are_refused(tmp_path):
+    loader = loader_of(source_of(tmp_path), BatchOptions(requests=50))
+    chunk = next(iter(loader.epoch()))
+    seen: dict[str, list[float]] = {}
+    watch.see_labels(seen, ["pairwise"], chunk.part(0, 0))
+    assert seen == {}
+    with pytest.raises(TrainingError, match="E0502") as refused:
+        watch.refuse_nothing(seen, ["pairwise"])
+    assert "samples.pairwise" in refused.value.help
+    watch.see_labels(seen, ["pairwise"], chunk)
+    watch.refuse_nothing(seen, ["pairwise"])
+    watch.refuse_constant(seen)
 
 
 def gradients(norm):
