@@ -97,6 +97,11 @@ def evaluate(run: Run, asked: Asked) -> None:
         notes += [o["why"] for o in document["left_out"] if o["measure"] == "marginal_recall"]
     if document["num_requests"] < FEW:
         notes.append(f"fewer than {FEW} requests: intervals are narrower than they should be")
+    if (longest := document["longest_list"]) <= max(options.m):
+        notes.append(
+            f"no list has more than {longest} candidates: what passes the top m of {longest} and "
+            "more (recall@m@k, survival@m) is 1 whatever the student does; set evaluate.m below it"
+        )
     for note in notes:
         run.say(f"warning: {note}")
     folder = made_folder(asked.out or asked.run)

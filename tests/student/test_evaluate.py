@@ -226,6 +226,19 @@ def test_a_student_of_another_data_set_is_told_as_such(place, tmp_path):
     assert not any("its ids" in note for note in evaluated(place)["notes"])
 
 
+def test_a_top_that_holds_whole_lists_is_told_as_such(place):
+    found = evaluated(place)
+    longest = found["longest_list"]
+    assert longest > 10
+    assert any(f"more than {longest} candidates" in note for note in found["notes"]) == (
+        longest <= 50
+    )
+    short = evaluated(place, overrides=(*FEW, f"evaluate.m=[{longest - 1}]"))
+    assert not any("candidates" in note for note in short["notes"])
+    whole = evaluated(place, overrides=(*FEW, f"evaluate.m=[{longest}]"))
+    assert value(whole, f"survival@{longest}") == 1
+
+
 @pytest.mark.parametrize("by", ["request", "user"])
 def test_gauc_is_told_by_request_or_by_user(place, by):
     found = evaluated(place, overrides=(*FEW, f"evaluate.conventions.gauc_by={by}"))

@@ -51,7 +51,7 @@ class Plan:
 
 
 def evaluate(plan: Plan, notify: Callable[..., None]) -> dict[str, Any]:
-    """measures, segments, policies, calibration and num_requests, as JSON values.
+    """measures, segments, policies, calibration, num_requests and longest_list, as JSON values.
 
     Raises TrainingError E0501 where a score is not finite, E0502 where there is no request.
     """
@@ -79,6 +79,7 @@ def evaluate(plan: Plan, notify: Callable[..., None]) -> dict[str, Any]:
     return {
         "num_requests": found.num_requests,
         "num_items": len(found.item_key),
+        "longest_list": int(max(each.max(initial=0) for each in found.values["length"])),
         **tell(cells, drawn, plan.options),
         "left_out": missing,
         "calibration": [reliability(student.collected) for student in found.students],
