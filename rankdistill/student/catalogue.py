@@ -55,7 +55,7 @@ LOSSES: dict[str, Loss] = {
     "neural_ndcg": Loss(neural_ndcg, "lists", LIST),
     "softmax": Loss(softmax, "contrast", CONTRAST | _keeps("shift")),
     "sampled_softmax": Loss(
-        sampled_softmax, "contrast", CONTRAST | _keeps("shift"), needs=("log_q",)
+        sampled_softmax, "contrast", CONTRAST | _keeps("shift"), needs=("log_q", "count")
     ),
     "adaptive_margin": Loss(
         adaptive_margin, "contrast", CONTRAST, needs=("similarity",), cosines=True

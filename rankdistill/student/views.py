@@ -195,8 +195,9 @@ def contrast(scored: Scored, chunk: Chunk) -> Sample:
 
 
 def in_batch(scored: Scored, chunk: Chunk) -> Sample:
-    """A positive, then every positive of the batch and all that its requests drew uniformly, an
-    item as often as it is there: [B, 1 + P]. Masked: what the user is known to want.
+    """A positive, then each item that is a positive of the batch or was drawn uniformly by one of
+    its requests: [B, 1 + P]. Masked: what the user is known to want. Gives count, how often an
+    item is there.
 
     Gives log_q by the law of the mixture of both sources, and for the positive, which is there
     once whatever its share, the log of 1 / draws: then the softmax's denominator has the mean
@@ -204,26 +205,29 @@ def in_batch(scored: Scored, chunk: Chunk) -> Sample:
     """
     columns, positive = chunk.columns, chunk.drawn["positives"].slots["item"]
     uniform = chunk.drawn["uniform"].slots["item"] if "uniform" in chunk.drawn else positive[:0]
-    pool = np.concatenate([positive, uniform])
-    device = scored.users.device
-    item = scored.slot_item[moved(pool, device)]
+    every = np.concatenate([positive, uniform])
+    item, first, count = np.unique(chunk.links.item[every], return_index=True, return_counts=True)
+    pool, device = every[first], scored.users.device
     request = moved(chunk.request[positive], device)
-    matrix = scored.users[request] @ scored.items[item].T
-    num_draws = max(len(pool) - 1, 1)  # a positive is not drawn against itself
+    matrix = scored.users[request] @ scored.items[moved(item, device)].T
+    num_draws = max(len(every) - 1, 1)  # a positive is not drawn against itself
     share = (len(positive) - 1) * columns["share"][pool]
     share += len(uniform) / max(chunk.num_items, 1)
     law = np.append(1.0, np.where(share > 0, share, 1.0)) / num_draws
-    log_q = _floats(np.log(law), device)
+    log_q, often = _floats(np.log(law), device), _floats(np.append(1, count), device)
     mask = np.ones((len(positive), 1 + len(pool)), dtype=bool)
     mask[:, 1:] = ~is_known(chunk, positive, pool)
     targets = torch.zeros(mask.shape, device=device)
     targets[:, 0] = 1
     return Sample(
-        torch.cat([matrix.diagonal()[:, None], matrix], 1),
+        torch.cat([scored.slots[moved(positive, device)][:, None], matrix], 1),
         targets,
         torch.ones(len(mask), device=device),
         moved(mask, device),
-        {"log_q": lambda: log_q.expand(len(mask), -1)},
+        {
+            "log_q": lambda: log_q.expand(len(mask), -1),
+            "count": lambda: often.expand(len(mask), -1),
+        },
     )
 
 

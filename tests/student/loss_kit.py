@@ -101,7 +101,11 @@ def random_batch(kind: str, seed: int, num: int = 4, width: int = 5, *, full: bo
     mask = torch.arange(width) < lengths
     if full:
         mask = torch.ones_like(mask)
-    drawn = {"log_q": uniform(0.01, 0.2).log(), "similarity": uniform(-1, 1)}
+    drawn = {
+        "log_q": uniform(0.01, 0.2).log(),
+        "count": uniform(0, 3).ceil(),
+        "similarity": uniform(-1, 1),
+    }
     weights = torch.empty(num, dtype=torch.float64).uniform_(0.5, 2, generator=draw)
     needs = {name: drawn[name] for name in loss.needs}
     return Batch(scores, targets, weights, mask, needs)

@@ -148,8 +148,12 @@ def softmax(s, t, temperature):
     return -log(shares([x / temperature for x in s])[0])
 
 
-def sampled_softmax(s, t, log_q, temperature, beta):
-    return softmax([x / temperature - beta * q for x, q in zip(s, log_q, strict=True)], t, 1)
+def sampled_softmax(s, t, log_q, count, temperature, beta):
+    """An entry as often as it counts."""
+    corrected = [x / temperature - beta * q for x, q in zip(s, log_q, strict=True)]
+    rest = [x for x, num in zip(corrected[1:], count[1:], strict=True) for _ in range(int(num))]
+    own = corrected[0] + log(count[0])
+    return softmax([own, *rest], [1.0] + [0.0] * len(rest), 1)
 
 
 def adaptive_margin(s, t, similarity, alpha, margin, symmetric):

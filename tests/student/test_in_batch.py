@@ -76,7 +76,7 @@ def learned(source, uniform, beta, num_epochs=60):
                 sample.targets,
                 sample.weights,
                 sample.mask,
-                log_q=sample.gives["log_q"](),
+                **{name: give() for name, give in sample.gives.items()},
                 temperature=1.0,
                 beta=beta,
             )
@@ -155,7 +155,7 @@ def test_a_batch_against_the_rows_one_by_one(small, uniform):
     }
     tops = [row["item_id"] for row in rows if row["rank"] == 1]
     logit = {i: float(s) for i, s in zip(item, scored.slots, strict=True)}
-    log_q = sample.gives["log_q"]()
+    log_q, count = (sample.gives[name]() for name in ("log_q", "count"))
     for row, at in enumerate(positive):
         own = user[requests[chunk.request[at]]]
         wanted = sorted(
@@ -166,7 +166,10 @@ def test_a_batch_against_the_rows_one_by_one(small, uniform):
         mask = sample.mask[row].numpy()
         assert mask[0]
         found = np.stack([sample.scores[row].numpy(), log_q[row].numpy()], 1)
-        first, rest = found[0], sorted(map(tuple, found[1:][mask[1:]].tolist()))
+        often = count[row].numpy().astype(int)
+        assert often[0] == 1
+        rest = sorted(map(tuple, np.repeat(found[1:], often[1:] * mask[1:], 0).tolist()))
+        first = found[0]
         assert np.allclose(rest, wanted, atol=1e-5)
         draws = len(positive) + len(uniform_slots) - 1
         assert np.allclose(first, [logit[item[at]], -np.log(draws)], atol=1e-5)

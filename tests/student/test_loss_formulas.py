@@ -27,7 +27,11 @@ def rows_of(draw, kind):
         "lists": st.integers(0, 3).map(float),
         "contrast": st.just(0.0),
     }[loss.rows]
-    extras = {"log_q": st.floats(-6, -0.1), "similarity": st.floats(-1, 1)}
+    extras = {
+        "log_q": st.floats(-6, -0.1),
+        "count": st.integers(1, 3).map(float),
+        "similarity": st.floats(-1, 1),
+    }
     rows = []
     for _ in range(draw(st.integers(1, 4))):
         n = draw(st.sampled_from([0, 2]) if loss.rows == "pairs" else st.integers(0, 5))

@@ -66,7 +66,8 @@ def negatives_by(counts):
 def gradient_by_item(logits, item, log_q, beta):
     scores = logits[item][None].clone().requires_grad_()
     ones, mask = torch.ones(1), torch.ones(1, len(item), dtype=torch.bool)
-    batch = Batch(scores, scores.detach(), ones, mask, {"log_q": log_q[item][None]})
+    needs = {"log_q": log_q[item][None], "count": torch.ones_like(scores)}
+    batch = Batch(scores, scores.detach(), ones, mask, needs)
     (found,) = torch.autograd.grad(batch.loss("sampled_softmax", beta=beta), scores)
     return torch.zeros(4, dtype=torch.float64).index_add(0, item, found[0])
 

@@ -31,13 +31,15 @@ def sampled_softmax(
     mask: torch.Tensor,
     *,
     log_q: torch.Tensor,
+    count: torch.Tensor,
     temperature: float,
     beta: float,
 ) -> torch.Tensor:
     """softmax of s / T - beta log q, q the chance that a draw of a negative is this item, for
-    the positive too (Bengio & Senecal 2008; in batches, Yi et al. 2019): with beta 1 it goes to
-    the softmax over all items as the negatives get many; 0 leaves out the correction."""
-    corrected = scores / temperature - beta * log_q
+    the positive too (Bengio & Senecal 2008; in batches, Yi et al. 2019), of an entry that stands
+    for `count` equal ones: with beta 1 it goes to the softmax over all items as the negatives get
+    many; 0 leaves out the correction."""
+    corrected = scores / temperature - (beta * log_q - count.log())
     losses = -log_softmax(corrected, mask)[:, 0]
     return weighted_mean(losses, weights, has_both(mask))
 

@@ -37,7 +37,8 @@ class Loss:
     laws: that it keeps, all others it breaks (for order_of_targets and permutation: without
     tied targets). needs: further tensors [B, n] that the view has to give, by name, handed over
     as keywords: similarity (inner product of the positive's vector with each entry's), log_q
-    (log of the chance that a negative draw is this entry). cosines: the scores (and
+    (log of the chance that a negative draw is this entry), count (how many equal ones the entry
+    stands for). cosines: the scores (and
     similarity) have to be cosines.
     """
 
