@@ -156,7 +156,7 @@ def _train(
     if chosen.start.run is not None:
         before = Before.open(Path(chosen.start.run), chosen, list(plan.objectives.terms))
     if group.is_first:
-        _begin(plan, folder, before)
+        _begin(plan, folder, before, say)
     group.told(None)  # the others read what it wrote
     run = Run(plan, folder, notify, say, group, before)
     trainer = run.trainer()
@@ -194,7 +194,7 @@ def _rows_left(facts: dict[str, Any], done: Progress, plan: Plan) -> int:
     return in_epoch * (plan.options.num_epochs - len(done.history)) - begun
 
 
-def _begin(plan: Plan, folder: Path, before: Before | None) -> None:
+def _begin(plan: Plan, folder: Path, before: Before | None, say: Callable[[str], None]) -> None:
     """Fit the fields to the lists to train on and write run.json, where that is not done yet."""
     made_folder(str(folder))
     begun = folder / BEGUN
@@ -214,6 +214,7 @@ def _begin(plan: Plan, folder: Path, before: Before | None) -> None:
             help="give a new or an empty folder as --out",
         )
     learned = _learned(plan, before)
+    say(f"fields learn from {learned['requests']:,} requests")
     begun.touch()
     for name in (FOLDER, FEATURES):  # of a run that was killed before it had its fields
         shutil.rmtree(folder / name, ignore_errors=True)

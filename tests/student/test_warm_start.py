@@ -122,7 +122,7 @@ def test_a_daily_update_passes_once_and_is_better_than_a_fresh_start(place, tmp_
     facts = read_run(tmp_path / "warm")
     assert facts["start"]["run"] == facts["start"]["full"] == str(folder / "fm")
     told = facts["start"]["fields"]["item.item_id"]
-    assert f"item.item_id: {told['found']} of {told['values']} values go on from" in said[1]
+    assert f"item.item_id: {told['found']} of {told['values']} values go on from" in said[2]
     fields = load_fields(tmp_path / "warm", facts)
     assert fields.num_rows == load_student(tmp_path / "warm")[0].table.weight.shape[0]
 
