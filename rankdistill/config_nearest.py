@@ -45,11 +45,15 @@ def nearest(value: Any, node: Node, document: Document, path: KeyPath, schema: S
 
 def _as_list(value: Any, item: Node, schema: Schema) -> list[Any] | None:
     """A list of that one value, or of the block of that kind, where the list takes such."""
-    if kinds := schema.kinds(item):
-        near = closest(str(value), list(kinds))
+    if blocks := schema.kinds(item):
+        near = closest(str(value), list(blocks))
         return [{item["discriminator"]["propertyName"]: near}] if near else None
-    takes_text = item.get("type", "string") == "string" or "anyOf" in item
-    return [value] if takes_text == isinstance(value, str) or "anyOf" in item else None
+    if "anyOf" in item:
+        return [value]
+    kinds = {"string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,)}
+    wanted = kinds.get(item.get("type", "string"), ())
+    fits = isinstance(value, wanted) and (bool in wanted or not isinstance(value, bool))
+    return [value] if fits else None
 
 
 def _nearest_number(value: Any, node: Node) -> int | float | None:

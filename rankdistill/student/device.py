@@ -37,7 +37,8 @@ def device_of(asked: str) -> torch.device:
             "E0405",
             f"process {own} of this machine has no CUDA device of its own",
             found=f"{num} CUDA device{'s' * (num > 1)}",
-            help=f"torchrun --nproc-per-node {num}, or train.device: cpu",
+            help=f"torchrun --nproc-per-node {num}, or train.device: cpu; where each process sees "
+            "its own device alone, set LOCAL_RANK=0 for each",
         )
     return torch.device("cuda", own)
 

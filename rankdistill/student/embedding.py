@@ -58,9 +58,11 @@ class Uses:
 
     @classmethod
     def of(cls, given: Sequence[Given], table: torch.Tensor) -> Uses:
+        """given: all with a gradient."""
         none, width = table[:0], table.shape[1]
         codes = torch.cat([none[:, 0].long(), *(each.codes for each in given)])
         grads = [each.leaf.grad.reshape(-1, width) for each in given if each.leaf.grad is not None]
+        assert len(grads) == len(given)
         held = torch.cat([none, *grads])
         if all(each.start is None for each in given):
             return cls(codes, held)

@@ -30,11 +30,15 @@ def meet(users: torch.Tensor, items: torch.Tensor, chunk: Chunk) -> torch.Tensor
 
 
 def _products(
-    users: torch.Tensor, items: torch.Tensor, item: torch.Tensor, offsets: torch.Tensor
+    users: torch.Tensor,
+    items: torch.Tensor,
+    request: torch.Tensor,
+    item: torch.Tensor,
+    offsets: torch.Tensor,
 ) -> torch.Tensor:
     """The entries of users @ items.T that slots ask for, float [N]."""
-    if not len(item):
-        return users.new_zeros(0)
+    if len(item) >= len(users) * len(items):  # which a sparse matrix cannot hold
+        return (users @ items.t())[request, item]
     _hear_once()
     shape = len(users), len(items)
     wanted = torch.sparse_csr_tensor(
@@ -62,7 +66,7 @@ class _Meeting(torch.autograd.Function):
         offsets: torch.Tensor,
         *rest: torch.Tensor,
     ) -> torch.Tensor:
-        return _products(users, items, item, offsets)
+        return _products(users, items, request, item, offsets)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:

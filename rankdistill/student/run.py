@@ -22,7 +22,7 @@ from rankdistill.student.fields.fit import fit_fields
 from rankdistill.student.fields.kept import FEATURES, FOLDER, load_fields, save_fields
 from rankdistill.student.folder import RUN_FILE, read_run, write_run
 from rankdistill.student.loader import Loader, whole
-from rankdistill.student.metrics import Metrics
+from rankdistill.student.metrics import EPOCHS, STEPS, Metrics
 from rankdistill.student.options import TrainOptions
 from rankdistill.student.parallel import Group
 from rankdistill.student.plan import Plan
@@ -30,7 +30,7 @@ from rankdistill.student.published import publish_users
 from rankdistill.student.same_run import refuse_other
 from rankdistill.student.scoring import Scorer
 from rankdistill.student.start import start_from
-from rankdistill.student.trackers import trackers
+from rankdistill.student.trackers import MLFLOW_RUN, TENSORBOARD, trackers
 from rankdistill.student.train import Progress, Setting, Trainer
 from rankdistill.student.warm import Before
 
@@ -179,6 +179,9 @@ def _told(trainer: Trainer, folder: Path, chosen: TrainOptions) -> Progress:
     trainer.metrics = metrics
     try:
         return trainer.fit()
+    except TrainingError:
+        _set_free(folder)
+        raise
     finally:
         metrics.close()
 
@@ -199,14 +202,9 @@ def _begin(plan: Plan, folder: Path, before: Before | None, say: Callable[[str],
     made_folder(str(folder))
     begun = folder / BEGUN
     if (folder / RUN_FILE).exists():
-        there = read_run(folder)
-        if there["run"] == plan.hash() or any((folder / checkpoints.FOLDER).glob("*")):
-            refuse_other(folder, there, plan)
-            return
-        begun.touch()  # anew: the run there ended before it kept anything
-        for old in (folder / RUN_FILE, *folder.glob("bad_batch*.json")):
-            old.unlink()
-    elif any(folder.iterdir()) and not begun.exists():
+        refuse_other(folder, read_run(folder), plan)
+        return
+    if any(folder.iterdir()) and not begun.exists():
         raise TrainingError(
             "E0503",
             f"{folder} is not empty, and holds no training run",
@@ -216,8 +214,7 @@ def _begin(plan: Plan, folder: Path, before: Before | None, say: Callable[[str],
     learned = _learned(plan, before)
     say(f"fields learn from {learned['requests']:,} requests")
     begun.touch()
-    for name in (FOLDER, FEATURES):  # of a run that was killed before it had its fields
-        shutil.rmtree(folder / name, ignore_errors=True)
+    _clear(folder)
     (folder / FEATURES).mkdir()
     fields = _fitted(plan, Tables.load(plan.stage(folder / FEATURES)), before)
     facts = {
@@ -231,6 +228,22 @@ def _begin(plan: Plan, folder: Path, before: Before | None, say: Callable[[str],
     }
     write_run(folder, facts)
     begun.unlink()
+
+
+def _clear(folder: Path) -> None:
+    """Take away what a run left that was killed before it had its fields, or failed."""
+    for name in (FOLDER, FEATURES, TENSORBOARD):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    names = (folder / name for name in (EPOCHS, STEPS, MLFLOW_RUN))
+    for file in (*names, *folder.glob("bad_batch*.json")):
+        file.unlink(missing_ok=True)
+
+
+def _set_free(folder: Path) -> None:
+    """A run that failed before it kept anything leaves its folder to any other."""
+    if not any((folder / checkpoints.FOLDER).glob("*")):
+        (folder / BEGUN).touch()
+        (folder / RUN_FILE).unlink()
 
 
 def _learned(plan: Plan, before: Before | None) -> dict[str, Any]:

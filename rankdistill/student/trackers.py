@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from rankdistill.errors import ResourceError
 from rankdistill.student.options import MlflowOptions, TensorBoardOptions
 
+TENSORBOARD = "tensorboard"
 MLFLOW_RUN = "mlflow_run.txt"  # the id under which a resumed run goes on
 _OTHERS = re.compile(r"[^\w\-. /]")  # what MLflow takes in no name
 
@@ -29,7 +30,7 @@ class TensorBoard:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as fault:
             raise _missing("tensorboard", fault) from fault
-        place = options.folder or str(folder / "tensorboard")
+        place = options.folder or str(folder / TENSORBOARD)
         self._writer: Any = SummaryWriter(place, purge_step=step + 1)
 
     def put(self, values: Mapping[str, float], step: int) -> None:

@@ -206,10 +206,12 @@ def in_batch(scored: Scored, chunk: Chunk) -> Sample:
     columns, positive = chunk.columns, chunk.drawn["positives"].slots["item"]
     uniform = chunk.drawn["uniform"].slots["item"] if "uniform" in chunk.drawn else positive[:0]
     every = np.concatenate([positive, uniform])
-    item, first, count = np.unique(chunk.links.item[every], return_index=True, return_counts=True)
+    # By id, for rare items share one row of the table.
+    _, first, count = np.unique(columns["item_key"][every], return_index=True, return_counts=True)
     pool, device = every[first], scored.users.device
     request = moved(chunk.request[positive], device)
-    matrix = scored.users[request] @ scored.items[moved(item, device)].T
+    vectors = scored.items[scored.slot_item[moved(pool, device)]]
+    matrix = scored.users[request] @ vectors.T
     num_draws = max(len(every) - 1, 1)  # a positive is not drawn against itself
     share = (len(positive) - 1) * columns["share"][pool]
     share += len(uniform) / max(chunk.num_items, 1)
@@ -229,6 +231,19 @@ def in_batch(scored: Scored, chunk: Chunk) -> Sample:
             "count": lambda: often.expand(len(mask), -1),
         },
     )
+
+
+def _logits_of_pairs(chunk: Chunk) -> np.ndarray:
+    slots = chunk.drawn["pairwise"].slots
+    both = np.stack([slots["pos"], slots["neg"]], 1)
+    both = both[chunk.columns["has_score"][both].all(1)]
+    return np.asarray(chunk.columns["logit"][both]).reshape(-1)
+
+
+def _logits_of_lists(chunk: Chunk) -> np.ndarray:
+    kept = np.flatnonzero(chunk.columns["has_score"])
+    lengths = np.bincount(chunk.request[kept], minlength=chunk.num_requests)
+    return np.asarray(chunk.columns["logit"][kept[lengths[chunk.request[kept]] > 1]])
 
 
 def _sides(chunk: Chunk, drawn: str) -> np.ndarray:
@@ -263,13 +278,11 @@ VIEWS: dict[str, View] = {
     ),
     "pairwise": View(pairwise, "pairs", "pairwise", labels=lambda c: _sides(c, "pairwise")),
     "scores_pairwise": View(
-        scores_pairwise, "pairs", "pairwise", needs_score=True, labels=known_logits
+        scores_pairwise, "pairs", "pairwise", needs_score=True, labels=_logits_of_pairs
     ),
-    "listwise": View(
-        listwise, "lists", "listwise", labels=lambda c: c.drawn["listwise"].values["grade"]
-    ),
+    "listwise": View(listwise, "lists", "listwise", labels=lambda c: _sides(c, "listwise")),
     "order_sample": View(order_sample, "lists"),
-    "scores": View(scores, "lists", slots="has_score", needs_score=True, labels=known_logits),
+    "scores": View(scores, "lists", slots="has_score", needs_score=True, labels=_logits_of_lists),
     "negatives": View(contrast, "contrast", "negatives", labels=lambda c: _sides(c, "negatives")),
     "in_batch": View(
         in_batch,

@@ -96,6 +96,8 @@ def refuse_nothing(seen: Mapping[str, list[float]], views: Iterable[str]) -> Non
             continue
         if view.needs_score:
             first = "map log.columns.teacher_score and build again"
+        elif view.in_batch:
+            first = "look at the positives of samples.negatives or samples.pointwise"
         elif view.kind is not None:
             first = f"look at what samples.{view.kind} asks for, and at its table"
         else:

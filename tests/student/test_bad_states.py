@@ -7,7 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 pytest.importorskip("torch")
@@ -17,6 +20,7 @@ import torch
 from rankdistill.errors import TrainingError
 from rankdistill.store.dataset import DataSet
 from rankdistill.student import watch
+from rankdistill.student.chunk import Chunk, Drawn, Encoded
 from rankdistill.student.embedding import EmbeddingTable, Touched
 from rankdistill.student.fields.encode import Shape
 from rankdistill.student.models.fm import FactorizationMachine
@@ -25,7 +29,16 @@ from rankdistill.student.optimizer import Gradients, Optimizer
 from rankdistill.student.options import BatchOptions, OptimizerOptions
 from rankdistill.student.parallel import Group
 from rankdistill.student.scoring import Scorer
-from tests.student.kit import built, last_checkpoint, loader_of, plan_of, source_of, train
+from tests.student.kit import (
+    Killed,
+    built,
+    last_checkpoint,
+    loader_of,
+    plan_of,
+    source_of,
+    train,
+    train_until,
+)
 
 LATER, EARLIER = "2026-11-09T00:00:00Z", "2026-10-01T00:00:00Z"
 
@@ -59,6 +72,7 @@ def test_what_failed_before_a_checkpoint_is_begun_anew_with_another_config(confi
     run, fresh = tmp_path / "run", tmp_path / "fresh"
     with pytest.raises(TrainingError, match="E0501"):
         train(plan_of(config, "train.optimizer.lr=1e30", "train.checkpoint_every=null"), run)
+    (run / "mlflow_run.txt").write_text("of the failed run")
     mended = plan_of(config, "train.optimizer.lr=0.05", "train.epochs=1")
     train(mended, run)
     train(mended, fresh)
@@ -80,6 +94,35 @@ def test_losses_of_pairs_without_a_pair_are_refused(tmp_path):
     watch.see_labels(seen, ["pairwise"], chunk)
     watch.refuse_nothing(seen, ["pairwise"])
     watch.refuse_constant(seen)
+
+
+def test_what_was_killed_before_a_checkpoint_is_kept_from_other_configs(config, tmp_path):
+    """It may still be running."""
+    with suppress(Killed):
+        train_until(plan_of(config, "train.checkpoint_every=null"), tmp_path, 2)
+    with pytest.raises(TrainingError, match="E0503"):
+        train(plan_of(config, "train.checkpoint_every=null", "train.epochs=1"), tmp_path)
+
+
+def lists_with(num_scored):
+    """A chunk of three requests of two candidates, of which so many have a teacher score."""
+    has = np.array([place < num_scored for _ in range(3) for place in range(2)])
+    pairs = Drawn(np.arange(4), {"pos": np.arange(0, 6, 2), "neg": np.arange(1, 6, 2)}, {})
+    columns = {"has_score": has, "logit": np.where(has, np.arange(6.0), 0)}
+    none = Encoded(np.zeros((0, 0), np.int64))
+    ids, offsets = pa.array(range(3)), np.arange(0, 7, 2)
+    return Chunk(ids, offsets, none, none, columns, {"pairwise": pairs})
+
+
+@pytest.mark.parametrize("view", ["scores", "scores_pairwise"])
+def test_scores_of_single_candidates_are_nothing_for_losses_of_two(view):
+    seen: dict[str, list[float]] = {}
+    watch.see_labels(seen, [view], lists_with(1))
+    with pytest.raises(TrainingError, match="E0502") as refused:
+        watch.refuse_nothing(seen, [view])
+    assert "teacher_score" in refused.value.help
+    watch.see_labels(seen, [view], lists_with(2))
+    assert seen == {view: [0, 5]}
 
 
 def gradients(norm):

@@ -248,6 +248,15 @@ def test_gauc_is_told_by_request_or_by_user(place, by):
     assert {f["segment"] for f in found["segments"] if f["measure"] == "gauc"} >= {"scene"}
 
 
+def test_gauc_by_user_takes_any_rule_of_ties(place):
+    rules = ("evaluate.conventions.gauc_by=user", "evaluate.conventions.ties=")
+    told = [
+        value(evaluated(place, overrides=(*FEW, rules[0], rules[1] + ties)), "gauc")
+        for ties in ("id", "hash", "worst")
+    ]
+    assert told[0] == told[1] == told[2]
+
+
 def test_training_is_no_split_to_evaluate_on():
     done = CliRunner().invoke(cli.app, ["evaluate", "--run", "run", "--split", "train"])
     assert done.exit_code == 2

@@ -175,6 +175,27 @@ def test_a_batch_against_the_rows_one_by_one(small, uniform):
         assert np.allclose(first, [logit[item[at]], -np.log(draws)], atol=1e-5)
 
 
+def test_rare_items_that_share_a_row_of_the_table_stay_apart(small):
+    """Their logits are one, but each is known to its own users and has its own share."""
+    source = small[1]
+    make = drawing_of(source, 2)
+    rare = FieldsOptions(item=[IdField(column="item_id", min_count=1000)])
+    batches = (source.read([piece]) for piece in source.pieces)
+    alike = replace(make, fields=fit_fields(rare, batches))
+    samples = []
+    for drawing in (make, alike):
+        chunk = drawing(source.pieces, 0)
+        with torch.no_grad():
+            scored = Scorer.new(FmOptions(dim=2), drawing.fields, 1, 1e-2).score(chunk)
+        samples.append(in_batch(scored, chunk))
+    apart, shared = samples
+    assert len(scored.items) == 1
+    assert torch.equal(apart.mask, shared.mask)
+    for name, give in apart.gives.items():
+        assert torch.equal(give(), shared.gives[name]()), name
+    assert shared.scores.unique(dim=1).shape[1] == 1
+
+
 TAKEN = {"u0": [(5, 3), (9, 4)], "u1": [(5, 3)], "u2": [(40, 9)], "nobody": [(1, 3)]}
 MINUTE = 60_000_000
 

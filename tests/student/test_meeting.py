@@ -20,11 +20,12 @@ def chunk_of(lengths, items):
     return Chunk(ids, offsets, users, Encoded(codes), {}, {})
 
 
+@pytest.mark.parametrize("num_items", [1, 2, 9, 100])
 @pytest.mark.parametrize("seed", range(5))
-def test_logits_and_gradients_are_those_of_the_plain_products(seed):
+def test_logits_and_gradients_are_those_of_the_plain_products(seed, num_items):
     rng = np.random.default_rng(seed)
     lengths = rng.integers(0, 6, 20)
-    chunk = chunk_of(lengths, rng.integers(0, 9, lengths.sum()))
+    chunk = chunk_of(lengths, rng.integers(0, num_items, lengths.sum()))
     links = chunk.links
     users = torch.randn(20, 4, dtype=torch.float64, requires_grad=True)
     items = torch.randn(len(links.row), 4, dtype=torch.float64, requires_grad=True)

@@ -59,7 +59,8 @@ def in_groups(
     rows = np.argsort(group, kind="stable")
     offsets = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=num))])
     columns = {"exposed": np.ones(len(rows), bool), "responded": label[rows]}
-    return Judged(offsets, np.zeros(num, U64), score[rows], columns, conventions)
+    by_place = conventions.model_copy(update={"ties": "place"})  # who is first does not matter here
+    return Judged(offsets, np.zeros(num, U64), score[rows], columns, by_place)
 
 
 def logloss(judged: Judged) -> Ratio:
