@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -99,11 +100,27 @@ def bpr(num_users: int, num_items: int, num: int, size: int) -> None:
             both = np.stack([item[some], rng.integers(0, num_items, len(item[some]))], 1)
             train(batch(user[some, None], num_users + both.reshape(-1, 1)))
 
-    own = num / seconds(ours)
+    ids = np.arange(num_users + num_items)[:, None]
+    chunks = [
+        requests_of(ids[:num_users], ids[num_users:], size, seed)[0]
+        for seed in range(num // size // 4)
+    ]
+    in_requests = sum(len(chunk.drawn["pairwise"].slots["pos"]) for chunk in chunks)
+
+    def of_requests() -> None:
+        for chunk in chunks:
+            train(replace(chunk))  # which finds out anew which slots hold the same item
+
+    rates = {
+        "of requests (40 each)": in_requests / seconds(of_requests),
+        "of a request each": num / seconds(ours),
+    }
     print(
-        f"bpr  {num:,} pairs, {num_users:,} users, {num_items:,} items, dim {DIM}, batch {size:,}"
+        f"bpr  {num:,} pairs, {num_users:,} users, {num_items:,} items, dim {DIM}, batch {size:,}, "
+        f"{torch.get_num_threads()} threads"
     )
-    print(f"     ours {own / 1e6:.2f} M pairs/s on {torch.get_num_threads()} threads")
+    for name, own in rates.items():
+        print(f"     ours, pairs {name}: {own / 1e6:.2f} M pairs/s")
     try:
         from implicit.bpr import BayesianPersonalizedRanking
         from scipy.sparse import csr_matrix
@@ -119,7 +136,8 @@ def bpr(num_users: int, num_items: int, num: int, size: int) -> None:
     )
     peer.fit(matrix, show_progress=False)
     other = matrix.nnz / seconds(lambda: peer.fit(matrix, show_progress=False))
-    print(f"     implicit {other / 1e6:.2f} M pairs/s; ratio {own / other:.2f} (goal 0.5)")
+    ratios = ", ".join(f"{own / other:.2f} {name}" for name, own in rates.items())
+    print(f"     implicit {other / 1e6:.2f} M pairs/s; ratio {ratios} (goal 0.5)")
 
 
 def vocabulary(size: int) -> None:
@@ -161,16 +179,18 @@ class Plain(nn.Module):
         ).sum(1)
 
 
-def requests_of(num: int, size: int, fields: int) -> tuple[Chunk, np.ndarray, np.ndarray]:
+def requests_of(
+    users: np.ndarray, items: np.ndarray, size: int, seed: int = 5
+) -> tuple[Chunk, np.ndarray, np.ndarray]:
     """`size` pairs as the loader hands them over: requests of 60 ranked candidates, each of the
     ten highest against four of the others, and of them the slots in a pair alone; codes of user
-    and item of the two sides of every pair. Items have a long tail and 4 values each."""
-    rng = np.random.default_rng(5)
-    of_request, length, num_items = 40, 60, num // 10
+    and item of the two sides of every pair. users, items: codes of each [., F]; items have a
+    long tail."""
+    rng = np.random.default_rng(seed)
+    of_request, length = 40, 60
     requests = size // of_request
-    user = rng.integers(0, num, (requests, fields))
-    items = rng.integers(0, num, (num_items, fields))
-    own = popular(rng, num_items, requests * length)
+    user = users[rng.integers(0, len(users), requests)]
+    own = popular(rng, len(items), requests * length)
     first = np.repeat(length * np.arange(requests), of_request)
     pos = first + np.tile(np.repeat(np.arange(10), 4), requests)
     neg = first + rng.integers(10, length, len(first))
@@ -191,7 +211,11 @@ def towers(num: int, size: int, fields: int = 4, dim: int = 16) -> None:
     item = rng.integers(0, num, (size, 2, fields))
     apart = batch(user, item.reshape(-1, fields)), user, item
     for name, (chunk, *codes) in {
-        "of requests (40 each)": requests_of(num, size, fields),
+        "of requests (40 each)": requests_of(
+            rng.integers(0, num, (num // 10, fields)),
+            rng.integers(0, num, (num // 10, fields)),
+            size,
+        ),
         "of a request each, no item twice": apart,
     }.items():
         own, other = towers_beside(num, chunk, *codes, dim)
@@ -228,7 +252,7 @@ def towers_beside(
 
 def loader(config: Path) -> None:
     """The lists of a data set that is built, as `train` reads them; and what training waits for
-    them, beside its steps."""
+    them in an epoch of at most eight pools, the first one too."""
     plan = plan_of(read_settings(config))
     source = plan.source("train", "all")
     fields = fit_fields(plan.options.fields, (source.read([p]) for p in source.pieces))
@@ -236,17 +260,20 @@ def loader(config: Path) -> None:
         sum(len(lists.teacher_rank) for lists in map(source.read, ([p] for p in source.pieces)))
     )
     columns = len(source.columns)
+    pool = max(int(source.num_rows.sum()) // 8, 1)
+    options = plan.options.batch.model_copy(update={"pool": pool})
 
     def epoch() -> Iterator[Chunk]:
-        yield from Loader(source, plan.drawing(source, fields), plan.options.batch, 1).epoch()
+        yield from Loader(source, plan.drawing(source, fields), options, 1).epoch()
 
     taken = seconds(lambda: sum(1 for _ in epoch()))
     print(f"loader  {rows:,} rows of {columns} columns: {rows / taken / 1e6:.2f} M rows/s (goal 3)")
-    for model in (FmOptions(dim=DIM), TwoTowerOptions(dim=DIM, towers=WIDTHS)):
+    wide = TwoTowerOptions(dim=64, towers=[512, 256, 128])
+    for model in (FmOptions(dim=DIM), TwoTowerOptions(dim=DIM, towers=WIDTHS), wide):
         scorer = Scorer.new(model, fields, 1, 1e-10, list(plan.objectives.terms))
         waited, total = waiting(epoch(), scorer, plan.objectives)
         print(
-            f"loader  {model.kind} dim {DIM}, {', '.join(plan.objectives.view_names)}: training "
+            f"loader  {model.kind} dim {model.dim} {getattr(model, 'towers', '')}, {', '.join(plan.objectives.view_names)}: training "
             f"waits {waited:.2f} of {total:.2f} s, {waited / total:.1%} (goal 5 %)"
         )
 
@@ -254,16 +281,14 @@ def loader(config: Path) -> None:
 def waiting(
     batches: Iterator[Chunk], scorer: Scorer, objectives: Objectives
 ) -> tuple[float, float]:
-    """Seconds that training waits for batches after the first, and all of its seconds."""
+    """Seconds that training waits for batches, and all of its seconds."""
     optimizer = Optimizer(scorer, OptimizerOptions(), Group())
-    waited = 0.0
-    chunk = next(batches, None)
-    start = time.perf_counter()
-    while chunk is not None:
+    waited, start = 0.0, time.perf_counter()
+    asked = start
+    for chunk in batches:
+        waited += time.perf_counter() - asked
         step(optimizer, scorer, chunk, objectives)
         asked = time.perf_counter()
-        chunk = next(batches, None)
-        waited += time.perf_counter() - asked
     return waited, time.perf_counter() - start
 
 

@@ -112,7 +112,8 @@ class Touched:
             at = order if uses.place is None else uses.place[order]
             weight = None if uses.weight is None else uses.weight[order]
             grads = sums(grads, at, start, weight)
-        return cls(row, grads, torch.linalg.vecdot(grads, grads) / grads.shape[1])
+        squares = torch.linalg.vector_norm(grads, dim=1).square() / grads.shape[1]
+        return cls(row, grads, squares)
 
     def scaled(self, factor: float) -> Touched:
         return Touched(self.row, self.grads * factor, self.squares * factor**2)
