@@ -272,9 +272,10 @@ def loader(config: Path) -> None:
     for model in (FmOptions(dim=DIM), TwoTowerOptions(dim=DIM, towers=WIDTHS), wide):
         scorer = Scorer.new(model, fields, 1, 1e-10, list(plan.objectives.terms))
         waited, total = waiting(epoch(), scorer, plan.objectives)
+        widths, views = getattr(model, "towers", ""), ", ".join(plan.objectives.view_names)
         print(
-            f"loader  {model.kind} dim {model.dim} {getattr(model, 'towers', '')}, {', '.join(plan.objectives.view_names)}: training "
-            f"waits {waited:.2f} of {total:.2f} s, {waited / total:.1%} (goal 5 %)"
+            f"loader  {model.kind} dim {model.dim} {widths}, {views}: training waits {waited:.2f} "
+            f"of {total:.2f} s, {waited / total:.1%} (goal 5 %)"
         )
 
 
