@@ -63,6 +63,8 @@ setup(
             "ruff",
             "mypy",
             "types-PyYAML",
+            # The index that vectors are searched by (extra ann).
+            "faiss-cpu>=1.8",
             # The trainers that exports are read back by, and the packages that those need.
             "google-crc32c>=1.5",
             "tfrecord>=1.14",
