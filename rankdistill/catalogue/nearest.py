@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from rankdistill.lists.batch import spans
+from rankdistill.lists.batch import owners, spans
 
 Metric = Literal["inner_product", "cosine"]
 _EXACT_ELEMENTS = 2**21  # float64 products held at once: 16 MB
@@ -53,7 +53,7 @@ class Excluded(NamedTuple):
 
     def rows(self) -> np.ndarray:
         """The user of each entry, int64."""
-        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+        return owners(self.offsets)
 
     def take(self, users: np.ndarray) -> Excluded:
         length = np.diff(self.offsets)[users]

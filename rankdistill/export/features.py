@@ -19,6 +19,7 @@ from rankdistill.engines.spill import spill
 from rankdistill.errors import ConfigError, closest
 from rankdistill.export.shapes import flat
 from rankdistill.export.source import Source
+from rankdistill.lists.batch import owners
 
 # Ids are names, not sizes; the grade is what is to be learnt; the rest is how it was sampled.
 IDS = ("request_id", "user_id", "item_id")
@@ -157,7 +158,7 @@ def _listed(rows: pa.RecordBatch, features: tuple[Feature, ...]) -> Listed:
     place = None
     if any(f.table == "lists" and f.of_item for f in features):
         place = places(offsets, item_id, *flat(rows["listed_item_id"]))
-    request = pa.array(np.repeat(np.arange(rows.num_rows), np.diff(offsets)))
+    request = pa.array(owners(offsets))
     columns = []
     for feature in features:
         column = rows[feature.name]
@@ -190,7 +191,7 @@ def places(
     index, num = codes.indices.to_numpy(), max(1, len(codes.dictionary))
 
     def key(of: np.ndarray, code: np.ndarray) -> np.ndarray:
-        return np.repeat(np.arange(len(of) - 1), np.diff(of)) * num + code
+        return owners(of) * num + code
 
     wanted, there = key(offsets, index[: len(item_id)]), key(all_offsets, index[len(item_id) :])
     order = np.argsort(there, kind="stable")

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from rankdistill.errors import ConfigError
 from rankdistill.export.source import Source
+from rankdistill.lists.batch import owners
 
 # table -> the column of its negative; the positive is pos_item_id in both.
 NEGATIVE = {"pairwise": "neg_item_id", "negatives": "item_id"}
@@ -68,7 +69,7 @@ def by_positive(rows: pa.RecordBatch, offsets: np.ndarray) -> tuple[pa.RecordBat
     first row, negatives in that of the table. Result: rows, and starts int64 [P + 1].
     """
     codes = rows["positive"].dictionary_encode()
-    request = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    request = owners(offsets)
     key = request * max(1, len(codes.dictionary)) + codes.indices.to_numpy()
     _, first, inverse, num = np.unique(
         key, return_index=True, return_inverse=True, return_counts=True

@@ -58,7 +58,7 @@ class Lists:
     @cached_property
     def request(self) -> np.ndarray:
         """The request (0 .. R-1) of each candidate, int64 [N]."""
-        return np.repeat(np.arange(self.num_requests), self.lengths)
+        return owners(self.offsets)
 
     @cached_property
     def place(self) -> np.ndarray:
@@ -190,6 +190,12 @@ def segment_sum(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     if len(filled):
         sums[filled] = np.add.reduceat(values[: offsets[-1]], offsets[:-1][filled], dtype=kind)
     return sums
+
+
+def owners(offsets: np.ndarray) -> np.ndarray:
+    """Which segment each entry is of, int64 [offsets[-1]]: those of segment s stand at offsets[s]
+    : offsets[s + 1]."""
+    return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
 
 
 def spans(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rankdistill.hashing import U64, hash_rows, mix, splitmix64, xxh64
-from rankdistill.lists.batch import Lists, segment_sum
+from rankdistill.lists.batch import Lists, owners, segment_sum
 from rankdistill.lists.group import Grouped
 from rankdistill.log.arrange import arrange
 from rankdistill.log.canonical import absent_parts, canonical, clear_unexposed, evaluate, missing
@@ -64,7 +64,7 @@ def admit(grouped: Grouped, mapping: Mapping, days: Days, repeated: Sequence[int
     candidates = canonical(mapping, raw.candidates)
     counts.update(candidates.counts)
     verdict = candidates.verdict
-    request = np.repeat(np.arange(raw.requests.num_rows), np.diff(raw.offsets))
+    request = owners(raw.offsets)
     if mapping.options.layout == "rows":
         _judge_request_columns(raw, mapping, days, request, verdict)
     else:  # what is wrong with the lists comes before what is wrong with their elements

@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 
 from rankdistill.config import Options
 from rankdistill.hashing import U64, mix, name_key
+from rankdistill.lists.batch import owners
 
 MAX_REQUESTS_PER_DAY = 10**8  # request_id = yyyymmdd and eight digits: exact as a double, too
 NUM_FACTORS, NUM_KNOWN_FACTORS = 8, 4  # the pre-ranker knows the first four
@@ -184,7 +185,7 @@ def _shelves(
     seed: int, by_popularity: np.ndarray, popularity_rank: np.ndarray, starts: np.ndarray
 ) -> np.ndarray:
     items = np.arange(len(popularity_rank))
-    shelf = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    shelf = owners(starts)
     arrangements = []
     for number in range(NUM_ARRANGEMENTS):
         scattered = np.argsort(draw(seed, "shelves", number, items), kind="stable")

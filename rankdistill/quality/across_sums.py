@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from rankdistill.catalogue.ticks import power
 from rankdistill.hashing import mix
+from rankdistill.lists.batch import owners
 from rankdistill.lists.group import Grouped
 from rankdistill.quality.across import CONTENT, ITEM, LOGGED, REQUEST, SAMPLED, SPLITS, USER
 from rankdistill.quality.state import ALL, MAX_EXAMPLES, Number, States
@@ -42,7 +43,7 @@ class _Rows:
 
     def __init__(self, grouped: Grouped, keep: np.ndarray | None = None) -> None:
         self._grouped = grouped
-        group = np.repeat(np.arange(len(grouped.offsets) - 1), np.diff(grouped.offsets))
+        group = owners(grouped.offsets)
         self.rows = grouped.rows if keep is None else grouped.rows.filter(pa.array(keep))
         group = group if keep is None else group[keep]
         is_first = np.ones(len(group), dtype=bool)

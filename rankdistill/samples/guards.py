@@ -13,9 +13,9 @@ import numpy as np
 
 from rankdistill.catalogue.history import Keys
 from rankdistill.config import Options
-from rankdistill.lists.batch import Lists
+from rankdistill.lists.batch import Lists, owners
 from rankdistill.samples.margins import too_close
-from rankdistill.samples.side import entry_request, look_up
+from rankdistill.samples.side import look_up
 
 GUARDS = ("positive", "responded", "exposed", "history", "future", "margin")
 CODE = {name: code for code, name in enumerate(GUARDS, start=1)}
@@ -74,7 +74,7 @@ def _in_window(lists: Lists, key: np.ndarray, keys: Keys, code: int) -> tuple[np
     candidate, at = look_up(keys, lists.request, key)
     is_in, is_outside = np.zeros(len(key), dtype=bool), np.ones(len(keys.key), dtype=bool)
     is_in[candidate], is_outside[at] = True, False
-    request = entry_request(keys.offsets)[is_outside]
+    request = owners(keys.offsets)[is_outside]
     return is_in, Outside(request, keys.key[is_outside], np.full(len(request), code, np.int8))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rankdistill.hashing import mix, name_key, unit
-from rankdistill.lists.batch import segment_sum, spans
+from rankdistill.lists.batch import owners, segment_sum, spans
 
 MAX_FLOYD = 64  # its cost grows with the square of the number drawn; beyond, one sort is cheaper
 _NONE = np.iinfo(np.int64).max
@@ -154,7 +154,7 @@ def draw_systematic(
     num_draw * size / total, whole hits of them certain (Madow 1949).
     """
     assert 0 < num_draw <= MAX_SYSTEMATIC, num_draw
-    segment = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    segment = owners(offsets)
     ticks = np.rint(size / segment_sum(size, offsets)[segment] * _TICKS).astype(np.int64)
 
     order = by_hash(lots.bits(purpose, request, i, j), segment)
@@ -187,7 +187,7 @@ def draw_weighted(
     those whose exponential waiting times are least (Efraimidis & Spirakis 2006). (request, i)
     name an item.
     """
-    segment = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    segment = owners(offsets)
     with np.errstate(divide="ignore"):  # a lot of 0 waits for ever
         waiting = np.log(-np.log(unit(lots.bits(purpose, request, i, 0)))) - log_weight
     order = np.lexsort((waiting, segment))

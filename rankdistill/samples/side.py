@@ -17,7 +17,7 @@ from rankdistill.catalogue.history import Keys
 from rankdistill.catalogue.items import Catalogue
 from rankdistill.catalogue.law import Law
 from rankdistill.hashing import U64, xxh64
-from rankdistill.lists.batch import spans
+from rankdistill.lists.batch import owners, spans
 from rankdistill.samples.sources import CATALOGUE
 
 _BLOCK = 2**15  # looked up at once: they stay in cache
@@ -73,11 +73,6 @@ def _taken(
     return np.concatenate([[0], np.cumsum(lengths)]), values[rows]
 
 
-def entry_request(offsets: np.ndarray) -> np.ndarray:
-    """The request of each entry, int64 [E]."""
-    return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-
-
 def look_up(keys: Keys, request: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(the indices of `key` [Q] that stand among the keys of `request` [Q], ascending; where
     each stands there), int64 [F] each."""
@@ -104,7 +99,7 @@ def _may_be_in(keys: Keys, request: np.ndarray, key: np.ndarray) -> np.ndarray:
         return mixed.view(np.int64)
 
     is_taken = np.zeros(1 << bits, dtype=bool)
-    is_taken[slot(entry_request(keys.offsets), keys.key)] = True
+    is_taken[slot(owners(keys.offsets), keys.key)] = True
     found = []
     for start in range(0, len(key), _BLOCK):
         block = slice(start, start + _BLOCK)
@@ -126,7 +121,7 @@ class MinedKeys:
 
 def mined_keys(mined: Mined) -> MinedKeys:
     """The entries of `mined`, whatever their order; one without a score is behind all."""
-    request, key = entry_request(mined.offsets), xxh64(mined.item_id)
+    request, key = owners(mined.offsets), xxh64(mined.item_id)
     score = np.where(np.isnan(mined.score), -np.inf, mined.score)
     order = np.lexsort((-score, key, request))
     request, key = request[order], key[order]

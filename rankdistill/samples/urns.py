@@ -13,10 +13,10 @@ import numpy as np
 from rankdistill.catalogue.history import Keys
 from rankdistill.catalogue.items import Catalogue
 from rankdistill.hashing import U64, xxh64
-from rankdistill.lists.batch import Lists
+from rankdistill.lists.batch import Lists, owners
 from rankdistill.samples.guards import CODE, Guarded, guard
 from rankdistill.samples.negative_options import NegativesOptions
-from rankdistill.samples.side import MinedKeys, Side, entry_request, look_up, mined_keys
+from rankdistill.samples.side import MinedKeys, Side, look_up, mined_keys
 from rankdistill.samples.sources import CATALOGUE, LOGGED, MINED, pools
 
 
@@ -145,7 +145,7 @@ def _entries(lists: Lists, key: np.ndarray, mined: MinedKeys) -> _Entries:
     candidate, at = look_up(mined.keys, lists.request, key)
     item = np.full(len(mined.row), -1)
     item[at] = candidate
-    return _Entries(mined, entry_request(mined.keys.offsets), item)
+    return _Entries(mined, owners(mined.keys.offsets), item)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from rankdistill.lists.batch import spans
+from rankdistill.lists.batch import owners, spans
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class Chunk:
     @cached_property
     def request(self) -> np.ndarray:
         """The request of each slot, int64 [N]."""
-        return np.repeat(np.arange(self.num_requests), np.diff(self.offsets))
+        return owners(self.offsets)
 
     @cached_property
     def links(self) -> Links:

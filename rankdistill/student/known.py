@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rankdistill.lists.batch import owners
 from rankdistill.student.chunk import Chunk
 
 
@@ -21,7 +22,7 @@ def is_known(chunk: Chunk, rows: np.ndarray, pool: np.ndarray) -> np.ndarray:
     # Only what stands in the batch can be a negative.
     key = taken.values["item_key"]
     at = np.minimum(np.searchsorted(item_keys, key), max(len(item_keys) - 1, 0))
-    request = np.repeat(np.arange(chunk.num_requests), np.diff(taken.start))
+    request = owners(taken.start)
     has_slot = np.diff(chunk.offsets)[request] > 0
     there = np.flatnonzero(has_slot)[item_keys[at[has_slot]] == key[has_slot]]
     found[user[chunk.offsets[request[there]]], at[there]] = True

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from rankdistill.lists.batch import owners
 from rankdistill.student.chunk import Chunk, padded
 from rankdistill.student.device import moved
 from rankdistill.student.dynamic import dynamic_weights
@@ -175,7 +176,7 @@ def order_sample(scored: Scored, chunk: Chunk, drawn: str) -> Sample:
 
 def contrast(scored: Scored, chunk: Chunk) -> Sample:
     """A positive, then the negatives that were drawn for it or for its request: [B, 1 + n]."""
-    drawn, request = chunk.drawn["negatives"], np.arange(chunk.num_requests)
+    drawn = chunk.drawn["negatives"]
     if (drawn.slots["pos"] >= 0).any():
         anchor = drawn.slots["pos"]
         first = np.flatnonzero(np.append(True, np.diff(anchor) != 0)[: len(anchor)])
@@ -183,7 +184,7 @@ def contrast(scored: Scored, chunk: Chunk) -> Sample:
         end = np.append(first[1:], len(anchor))
     else:
         positives = chunk.drawn["positives"]
-        of = np.repeat(request, np.diff(positives.start))
+        of = owners(positives.start)
         positive, begin, end = positives.slots["item"], drawn.start[of], drawn.start[of + 1]
     kept = np.flatnonzero(end > begin)
     slots, mask = padded(drawn.slots["item"], begin[kept], end[kept])

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from rankdistill.hashing import U64, mix, name_key
-from rankdistill.lists.batch import segment_sum, spans
+from rankdistill.lists.batch import owners, segment_sum, spans
 from rankdistill.student.evaluation.conventions import Conventions
 
 TIES = name_key("evaluate.ties")
@@ -57,7 +57,7 @@ class Judged:
     @cached_property
     def request(self) -> np.ndarray:
         """The request of each candidate, int64 [N]."""
-        return np.repeat(np.arange(self.num_requests), self.lengths)
+        return owners(self.offsets)
 
     @cached_property
     def list_place(self) -> np.ndarray:
