@@ -103,7 +103,7 @@ def newest(folder: Path, run: str, say: Callable[[str], None]) -> Checkpoint | N
             say(f"warning: {error.message} ({error.found}){rest}")
             continue
         if found.facts.get("run") != run:
-            raise other_run(folder, str(found.facts.get("run")), run)
+            raise other_run(folder, hashes(str(found.facts.get("run")), run))
         return found
     if fault is not None:
         raise TrainingError(
@@ -115,11 +115,16 @@ def newest(folder: Path, run: str, say: Callable[[str], None]) -> Checkpoint | N
     return None
 
 
-def other_run(folder: Path, there: str, wanted: str) -> TrainingError:
+def hashes(there: str, wanted: str) -> str:
+    return f"{there[:16]} there, {wanted[:16]} asked for"
+
+
+def other_run(folder: Path, found: str) -> TrainingError:
+    """found: what differs."""
     return TrainingError(
         "E0503",
         f"{folder} holds a run of another config or other data",
-        found=f"{there[:16]} there, {wanted[:16]} asked for",
+        found=found,
         help="give another --out, or the config, build and device that it was begun with",
     )
 

@@ -116,6 +116,11 @@ class Drawn:
         start = np.searchsorted(request, np.arange(num_requests + 1))
         return cls(start, slots, values)
 
+    def filled(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where the rows of each request begin and end, of the requests that have any."""
+        rows = np.flatnonzero(np.diff(self.start))
+        return self.start[rows], self.start[rows + 1]
+
     def part(self, first: int, last: int, slot: int) -> Drawn:
         """Of requests first : last, whose slots begin at `slot`."""
         begin, end = self.start[[first, last]]

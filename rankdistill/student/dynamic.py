@@ -23,8 +23,7 @@ def dynamic_weights(scores: torch.Tensor, chunk: Chunk, mu: float) -> torch.Tens
     standing for 1 / probability candidates.
     """
     points = chunk.drawn["pointwise"]
-    rows = np.flatnonzero(np.diff(points.start))
-    begin, end = points.start[rows], points.start[rows + 1]
+    begin, end = points.filled()
     slots, mask = padded(points.slots["item"], begin, end)
     stands_for, _ = padded(1 / points.values["probability"], begin, end)
     ticks = np.rint(stands_for * TICKS).astype(np.int64)

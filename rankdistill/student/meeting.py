@@ -29,24 +29,6 @@ def meet(users: torch.Tensor, items: torch.Tensor, chunk: Chunk) -> torch.Tensor
     return scores
 
 
-def _products(
-    users: torch.Tensor,
-    items: torch.Tensor,
-    request: torch.Tensor,
-    item: torch.Tensor,
-    offsets: torch.Tensor,
-) -> torch.Tensor:
-    """The entries of users @ items.T that slots ask for, float [N]."""
-    if len(item) >= len(users) * len(items):  # which a sparse matrix cannot hold
-        return (users @ items.t())[request, item]
-    _hear_once()
-    shape = len(users), len(items)
-    wanted = torch.sparse_csr_tensor(
-        offsets, item, users.new_zeros(len(item)), shape, check_invariants=False
-    )
-    return torch.sparse.sampled_addmm(wanted, users, items.t(), beta=0.0).values()
-
-
 @cache
 def _hear_once() -> None:
     """Torch says once in a process that its CSR is in beta; the user can do nothing about it."""
@@ -57,6 +39,8 @@ def _hear_once() -> None:
 
 
 class _Meeting(torch.autograd.Function):
+    """The entries of users @ items.T that slots ask for, float [N]."""
+
     @staticmethod
     def forward(
         users: torch.Tensor,
@@ -66,7 +50,14 @@ class _Meeting(torch.autograd.Function):
         offsets: torch.Tensor,
         *rest: torch.Tensor,
     ) -> torch.Tensor:
-        return _products(users, items, request, item, offsets)
+        if len(item) >= len(users) * len(items):  # which a sparse matrix cannot hold
+            return (users @ items.t())[request, item]
+        _hear_once()
+        shape = len(users), len(items)
+        wanted = torch.sparse_csr_tensor(
+            offsets, item, users.new_zeros(len(item)), shape, check_invariants=False
+        )
+        return torch.sparse.sampled_addmm(wanted, users, items.t(), beta=0.0).values()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:

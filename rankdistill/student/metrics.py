@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +33,15 @@ class Metrics:
             kept = [line for line in lines if line.endswith("\n") and _step(line) <= step]
             place.write_text("".join(kept), encoding="utf-8")
 
-    def step(self, facts: Mapping[str, Any], num_requests: int) -> None:
-        """facts: step (from 1), and what is known of it."""
+    def step(self, step: int, num_requests: int, facts: Callable[[], Mapping[str, Any]]) -> None:
+        """step: from 1; facts: what is known of it, asked for where a line is due."""
         self._requests += num_requests
-        if facts["step"] % self._every:
+        if step % self._every:
             return
         now = time.monotonic()
         speed = self._requests / max(now - self._since, 1e-9)
         self._since, self._requests = now, 0
-        line = {**facts, "requests_per_second": round(speed, 1)}
+        line = {"step": step, **facts(), "requests_per_second": round(speed, 1)}
         with (self._folder / STEPS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self._track(line)

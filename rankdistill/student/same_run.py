@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rankdistill import __version__
-from rankdistill.errors import TrainingError
+from rankdistill.student.checkpoint import hashes, other_run
 from rankdistill.student.plan import Plan
 
 SHOWN = 5
@@ -41,12 +41,7 @@ def refuse_other(folder: Path, there: Mapping[str, Any], plan: Plan) -> None:
         found[SHOWN:] = [f"and {len(found) - SHOWN} more"]
     if there["rankdistill"] != __version__:
         found.append(f"it was made by rankdistill {there['rankdistill']}")
-    raise TrainingError(
-        "E0503",
-        f"{folder} holds a run of another config or other data",
-        found="\n".join(found) or f"hash {there['run'][:16]} there, {plan.hash()[:16]} asked for",
-        help="give another --out, or the config, build and device that it was begun with",
-    )
+    raise other_run(folder, "\n".join(found) or f"hash {hashes(there['run'], plan.hash())}")
 
 
 def differences(there: Any, asked: Any) -> Iterator[tuple[str, Any, Any]]:

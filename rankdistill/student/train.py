@@ -132,14 +132,16 @@ class Trainer:
         if not done.history:
             watch.see_labels(done.labels, self.objectives.view_names, chunk)
         if self.metrics is not None:
-            facts = {
-                "step": done.step,
-                "share": round(moment.share, 6),
-                "losses": dict(found.losses),
-                "weights": self.objectives.weights(moment),
-                "gradient": found.norm,
-            }
-            self.metrics.step(facts, chunk.num_requests * self._group.size)
+            self.metrics.step(
+                done.step,
+                chunk.num_requests * self._group.size,
+                lambda: {
+                    "share": round(moment.share, 6),
+                    "losses": dict(found.losses),
+                    "weights": self.objectives.weights(moment),
+                    "gradient": found.norm,
+                },
+            )
 
     def _end_epoch(self) -> None:
         done = self.progress

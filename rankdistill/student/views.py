@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional
 
 from rankdistill.lists.batch import owners
+from rankdistill.student import labels
 from rankdistill.student.chunk import Chunk, padded
 from rankdistill.student.device import moved
 from rankdistill.student.dynamic import dynamic_weights
@@ -92,13 +93,8 @@ def _floats(values: np.ndarray, device: torch.device) -> torch.Tensor:
 def feedback(scored: Scored, chunk: Chunk, label: str = "responded") -> Sample:
     """Exposed candidates, 1 where the user responded: [B, 1]. label: a column of slots."""
     slots = np.flatnonzero(chunk.columns["exposed"])
-    targets = responses(chunk, label)
+    targets = labels.responses(chunk, label)
     return gathered(scored, slots[:, None], targets[:, None], np.ones(len(slots)))
-
-
-def responses(chunk: Chunk, label: str = "responded") -> np.ndarray:
-    """The labels of `feedback`."""
-    return np.asarray(chunk.columns[label][chunk.columns["exposed"] > 0])
 
 
 def pointwise(scored: Scored, chunk: Chunk, mu: float | None = None) -> Sample:
@@ -114,7 +110,7 @@ def pointwise(scored: Scored, chunk: Chunk, mu: float | None = None) -> Sample:
 def pairwise(scored: Scored, chunk: Chunk) -> Sample:
     """The pairs of the kernel, the positive first: [B, 2]."""
     drawn = chunk.drawn["pairwise"]
-    slots = np.stack([drawn.slots["pos"], drawn.slots["neg"]], 1)
+    slots = labels.pairs(chunk)
     targets = np.broadcast_to([1.0, 0.0], slots.shape)
     return gathered(scored, slots, targets, drawn.values["weight"])
 
@@ -122,18 +118,13 @@ def pairwise(scored: Scored, chunk: Chunk) -> Sample:
 def scores_pointwise(scored: Scored, chunk: Chunk) -> Sample:
     """Candidates with a teacher score, targets its logits: [B, 1]."""
     slots = np.flatnonzero(chunk.columns["has_score"])
-    return gathered(scored, slots[:, None], known_logits(chunk)[:, None], np.ones(len(slots)))
-
-
-def known_logits(chunk: Chunk) -> np.ndarray:
-    """The labels of `scores_pointwise`."""
-    return np.asarray(chunk.columns["logit"][chunk.columns["has_score"]])
+    return gathered(scored, slots[:, None], labels.of_points(chunk)[:, None], np.ones(len(slots)))
 
 
 def scores_pairwise(scored: Scored, chunk: Chunk) -> Sample:
     """The pairs of the kernel with targets the teacher's logits, where both have one: [B, 2]."""
     drawn = chunk.drawn["pairwise"]
-    slots = np.stack([drawn.slots["pos"], drawn.slots["neg"]], 1)
+    slots = labels.pairs(chunk)
     mask = chunk.columns["has_score"][slots]
     return gathered(scored, slots, _logits(chunk, slots), drawn.values["weight"], mask)
 
@@ -155,8 +146,7 @@ def _logits(chunk: Chunk, slots: np.ndarray) -> np.ndarray:
 def listwise(scored: Scored, chunk: Chunk) -> Sample:
     """The graded lists of the kernel, in the teacher's order, targets the grades: [B, n]."""
     drawn = chunk.drawn["listwise"]
-    rows = np.flatnonzero(np.diff(drawn.start))
-    begin, end = drawn.start[rows], drawn.start[rows + 1]
+    begin, end = drawn.filled()
     slots, mask = padded(drawn.slots["item"], begin, end)
     grades, _ = padded(drawn.values["grade"], begin, end)
     return gathered(scored, slots, grades, drawn.values["weight"][begin], mask)
@@ -166,12 +156,11 @@ def order_sample(scored: Scored, chunk: Chunk, drawn: str) -> Sample:
     """What was drawn under that name for an order, in the teacher's order; targets 1 / place of
     the interesting ones, 0 of the others: [B, n]."""
     found = chunk.drawn[drawn]
-    rows = np.flatnonzero(np.diff(found.start))
-    begin, end = found.start[rows], found.start[rows + 1]
+    begin, end = found.filled()
     slots, mask = padded(found.slots["item"], begin, end)
     place, _ = padded(found.values["place"], begin, end)
     targets = (place > 0) / np.maximum(place, 1)
-    return gathered(scored, slots, targets, np.ones(len(rows)), mask)
+    return gathered(scored, slots, targets, np.ones(len(begin)), mask)
 
 
 def contrast(scored: Scored, chunk: Chunk) -> Sample:
@@ -234,24 +223,6 @@ def in_batch(scored: Scored, chunk: Chunk) -> Sample:
     )
 
 
-def _logits_of_pairs(chunk: Chunk) -> np.ndarray:
-    slots = chunk.drawn["pairwise"].slots
-    both = np.stack([slots["pos"], slots["neg"]], 1)
-    both = both[chunk.columns["has_score"][both].all(1)]
-    return np.asarray(chunk.columns["logit"][both]).reshape(-1)
-
-
-def _logits_of_lists(chunk: Chunk) -> np.ndarray:
-    kept = np.flatnonzero(chunk.columns["has_score"])
-    lengths = np.bincount(chunk.request[kept], minlength=chunk.num_requests)
-    return np.asarray(chunk.columns["logit"][kept[lengths[chunk.request[kept]] > 1]])
-
-
-def _sides(chunk: Chunk, drawn: str) -> np.ndarray:
-    """The labels of rows that have both: what should be above, and what below."""
-    return np.array([0.0, 1.0] if chunk.drawn[drawn].start[-1] else [])
-
-
 @dataclass(frozen=True)
 class View:
     """function: (scored batch, chunk, what the term tells it by name) -> what the loss is given.
@@ -270,27 +241,27 @@ class View:
 
 
 VIEWS: dict[str, View] = {
-    "feedback": View(feedback, "points", slots="exposed", labels=responses),
+    "feedback": View(feedback, "points", slots="exposed", labels=labels.responses),
     "pointwise": View(
         pointwise, "points", "pointwise", labels=lambda c: c.drawn["pointwise"].values["label"]
     ),
     "scores_pointwise": View(
-        scores_pointwise, "points", slots="has_score", needs_score=True, labels=known_logits
+        scores_pointwise, "points", slots="has_score", needs_score=True, labels=labels.of_points
     ),
-    "pairwise": View(pairwise, "pairs", "pairwise", labels=lambda c: _sides(c, "pairwise")),
+    "pairwise": View(pairwise, "pairs", "pairwise", labels=labels.of_rows("pairwise")),
     "scores_pairwise": View(
-        scores_pairwise, "pairs", "pairwise", needs_score=True, labels=_logits_of_pairs
+        scores_pairwise, "pairs", "pairwise", needs_score=True, labels=labels.of_pairs
     ),
-    "listwise": View(listwise, "lists", "listwise", labels=lambda c: _sides(c, "listwise")),
+    "listwise": View(listwise, "lists", "listwise", labels=labels.of_rows("listwise")),
     "order_sample": View(order_sample, "lists"),
-    "scores": View(scores, "lists", slots="has_score", needs_score=True, labels=_logits_of_lists),
-    "negatives": View(contrast, "contrast", "negatives", labels=lambda c: _sides(c, "negatives")),
+    "scores": View(scores, "lists", slots="has_score", needs_score=True, labels=labels.of_lists),
+    "negatives": View(contrast, "contrast", "negatives", labels=labels.of_rows("negatives")),
     "in_batch": View(
         in_batch,
         "contrast",
         slots="responded",
         in_batch=True,
-        labels=lambda c: _sides(c, "positives"),
+        labels=labels.of_rows("positives"),
     ),
 }
 
@@ -302,5 +273,8 @@ def view_of(name: str) -> View:
     if not name.startswith(OF_FEEDBACK):
         return VIEWS[name]
     label = f"hit.{name.removeprefix(OF_FEEDBACK)}"
-    function, labels = partial(feedback, label=label), partial(responses, label=label)
-    return replace(VIEWS["feedback"], function=function, labels=labels)
+    return replace(
+        VIEWS["feedback"],
+        function=partial(feedback, label=label),
+        labels=partial(labels.responses, label=label),
+    )

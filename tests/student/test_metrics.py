@@ -78,7 +78,7 @@ def test_trackers_hear_every_number_of_a_line(tmp_path):
 
     metrics = Metrics(tmp_path, 2, [Heard()])
     for step in (1, 2):
-        metrics.step({"step": step, "losses": {"a": 0.5}}, 10)
+        metrics.step(step, 10, lambda: {"losses": {"a": 0.5}})
     metrics.epoch([{"epoch": 0, "step": 2, "losses": {"a": 0.25}, "validation": {"opa": None}}])
     metrics.close()
     (step, own), epoch, closed = heard
