@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from rankdistill import training
 from rankdistill.build import build
@@ -91,8 +91,8 @@ class Killed(BaseException):
     """Stands for a kill between two steps."""
 
 
-def train_until(plan: Plan, folder: Path, num_steps: int) -> None:
-    """Train, killed after so many steps of this process."""
+def kill_at(num_steps: int) -> Callable[..., None]:
+    """Told of progress, it kills after so many steps of this process."""
     steps = 0
 
     def notify(event, **_):
@@ -101,8 +101,13 @@ def train_until(plan: Plan, folder: Path, num_steps: int) -> None:
         if steps == num_steps:
             raise Killed
 
-    with suppress(Killed):
-        train(plan, folder, notify=notify)
+    return notify
+
+
+def train_until(plan: Plan, folder: Path, num_steps: int) -> None:
+    """Train, killed after so many steps."""
+    with pytest.raises(Killed):
+        train(plan, folder, notify=kill_at(num_steps))
 
 
 def last_checkpoint(folder: Path) -> checkpoint.Checkpoint:

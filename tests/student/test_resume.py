@@ -16,38 +16,13 @@ from typer.testing import CliRunner
 pytest.importorskip("torch")
 
 from rankdistill import cli
-from rankdistill.store.dataset import DataSet
-from rankdistill.student import run as runs
-from rankdistill.student.objectives import Objectives, default_terms
-from rankdistill.student.plan import Plan
-from tests.student.kit import Killed, built
+from tests.student.kit import Killed, built, kill_at, plan_of, train, train_until
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("resume")
-    config, chosen = built(folder)
-    return folder, config, chosen
-
-
-def plan_of(chosen):
-    data_set = DataSet.open(chosen.output)
-    kinds = {"pairwise": chosen.samples.pairwise.for_student(chosen.student)}
-    objectives = Objectives(default_terms(has_response=True))
-    return Plan(data_set, data_set.newest(), chosen.train, objectives, kinds, chosen.seed, None)
-
-
-def train(chosen, folder, kill_at=None, said=None):
-    """Train; killed after so many steps of this process."""
-    steps = 0
-
-    def notify(event, **facts):
-        nonlocal steps
-        steps += event == "progress"
-        if steps == kill_at:
-            raise Killed
-
-    runs.train(plan_of(chosen), folder, notify, (said if said is not None else []).append)
+    return folder, built(folder)[0]
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -59,8 +34,8 @@ def hashes(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def whole(place):
-    folder, _, chosen = place
-    train(chosen, folder / "whole")
+    folder, config = place
+    train(plan_of(config), folder / "whole")
     return hashes(folder / "whole")
 
 
@@ -71,23 +46,21 @@ def test_the_student_learns_the_order(place, whole):
 
 
 def test_killed_at_any_step_and_resumed_it_ends_with_the_same_bytes(place, whole, tmp_path):
-    *_, chosen = place
-    num_steps = max(int(name.split("-")[1]) for name in whole)
-    kills = range(1, num_steps)
+    _, config = place
+    kills = range(1, max(int(name.split("-")[1]) for name in whole))
     assert len(kills) >= 20
-    for kill_at in kills:
-        run = tmp_path / f"killed-{kill_at}"
-        with pytest.raises(Killed):
-            train(chosen, run, kill_at)
-        train(chosen, run)
-        assert hashes(run) == whole, kill_at
+    for num_steps in kills:
+        run = tmp_path / f"killed-{num_steps}"
+        train_until(plan_of(config), run, num_steps)
+        train(plan_of(config), run)
+        assert hashes(run) == whole, num_steps
 
 
 def test_killed_again_and_again_it_still_ends_with_the_same_bytes(place, whole, tmp_path):
-    *_, chosen = place
+    _, config = place
     for _ in range(200):
         try:
-            train(chosen, tmp_path / "run", 4)
+            train(plan_of(config), tmp_path / "run", notify=kill_at(4))
             break
         except Killed:
             continue
@@ -95,7 +68,7 @@ def test_killed_again_and_again_it_still_ends_with_the_same_bytes(place, whole, 
 
 
 def test_a_sigkill_from_outside_loses_nothing(place, whole, tmp_path):
-    _, config, _ = place
+    _, config = place
     out = tmp_path / "run"
     command = [sys.executable, "-m", "rankdistill", "train", "-c", str(config), "--out", str(out)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -109,18 +82,17 @@ def test_a_sigkill_from_outside_loses_nothing(place, whole, tmp_path):
 
 
 def test_a_finished_run_is_not_trained_again(place, whole, tmp_path):
-    folder, _, chosen = place
+    folder, config = place
     before = hashes(folder / "whole")
     steps = []
-    runs.train(plan_of(chosen), folder / "whole", lambda event, **_: steps.append(event), print)
+    train(plan_of(config), folder / "whole", notify=lambda event, **_: steps.append(event))
     assert "progress" not in steps and hashes(folder / "whole") == before
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "no json", "half json", "header"])
 def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(place, whole, tmp_path, damage):
-    *_, chosen = place
-    with pytest.raises(Killed):
-        train(chosen, tmp_path / "run", 5)
+    _, config = place
+    train_until(plan_of(config), tmp_path / "run", 5)
     newest = max((tmp_path / "run" / "checkpoints").glob("*.safetensors"))
     data = newest.read_bytes()
     if damage == "cut":
@@ -134,14 +106,13 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(place, whole, 
         beside.write_text(beside.read_text()[:50])
     else:
         newest.with_suffix(".json").unlink()
-    said = []
-    train(chosen, tmp_path / "run", said=said)
+    said = train(plan_of(config), tmp_path / "run")
     assert hashes(tmp_path / "run") == whole
     assert bool(said) == (damage != "no json")
 
 
 def test_a_run_of_another_config_is_refused_and_left_alone(place, whole, tmp_path):
-    folder, config, _ = place
+    folder, config = place
     before = hashes(folder / "whole")
     asked = ["train", "-c", str(config), "--out", str(folder / "whole")]
     result = CliRunner().invoke(cli.app, [*asked, "--set", "train.model.dim=9"])

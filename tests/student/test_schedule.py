@@ -27,7 +27,7 @@ from rankdistill.student.losses.schedule import (
 from rankdistill.student.objectives import Objectives
 from rankdistill.student.options import ValidationOptions
 from rankdistill.student.plan import Plan
-from tests.student.kit import built
+from tests.student.kit import built, train_until
 
 
 def factors(told, *shares):
@@ -90,10 +90,6 @@ def epochs(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-class Killed(BaseException):
-    """Stands for a kill between two steps."""
-
-
 def test_moments_rise_to_the_end_and_a_killed_run_goes_on_with_the_same(plan_of, moments, tmp_path):
     plan = plan_of(*LATE)
     runs.train(plan, tmp_path / "whole", lambda *_, **__: None, print)
@@ -102,12 +98,7 @@ def test_moments_rise_to_the_end_and_a_killed_run_goes_on_with_the_same(plan_of,
     assert all(a.share < b.share for a, b in pairwise(whole))
     assert whole[-1].share == pytest.approx(1) and 0 < whole[0].share < 0.1
 
-    def kill(event, **_):
-        if event == "progress" and len(moments) == len(whole) + 9:
-            raise Killed
-
-    with pytest.raises(Killed):
-        runs.train(plan, tmp_path / "killed", kill, print)
+    train_until(plan, tmp_path / "killed", 9)
     runs.train(plan, tmp_path / "killed", lambda *_, **__: None, print)
     again = {m.step: m for m in moments[len(whole) :]}
     assert list(again.values()) == whole

@@ -18,7 +18,7 @@ from rankdistill.student.fields.snapshot import Snapshot
 from rankdistill.student.folder import load_student, read_run
 from rankdistill.student.scoring import Scorer
 from rankdistill.student.warm import STATE, WEIGHT, Before, grown, same_values, take_over
-from tests.student.kit import built, last_checkpoint, plan_of, train
+from tests.student.kit import built, last_checkpoint, plan_of, train, train_until
 
 FIRST, SECOND = "2026-11-01", "2026-11-02"
 WHOLE = ("split={}", "train.validation=null")
@@ -147,18 +147,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(place, tmp_path):
     plan, _ = next_day(place, TOWERS, "towers")
     train(plan, tmp_path / "whole")
 
-    class Killed(BaseException):
-        pass
-
-    steps = []
-
-    def kill(event, **_):
-        steps.append(event)
-        if steps.count("progress") == 4:
-            raise Killed
-
-    with pytest.raises(Killed):
-        train(plan, tmp_path / "run", notify=kill)
+    train_until(plan, tmp_path / "run", 4)
     train(plan, tmp_path / "run")
     shas = [last_checkpoint(tmp_path / name).facts["sha256"] for name in ("whole", "run")]
     assert shas[0] == shas[1]
