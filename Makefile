@@ -46,8 +46,8 @@ types: $(BIN)/.dev  ## types
 schemas: $(BIN)/.core  ## write schemas/config.schema.json and docs/schemas.md anew
 	$(RUN) rankdistill.schema_pages
 
-fault-test: $(BIN)/.dev  ## the long repetitions of the fault tests, with counts
-	$(RUN) pytest $(TESTS) -m fault -s -p no:cacheprovider
+fault-test: $(BIN)/.dev  ## the long repetitions of the fault tests; one table of what came of them
+	$(RUN) pytest -n 2 $(TESTS) --faults
 
 bench: $(BIN)/.dev  ## benchmarks against hand-written peers, as ratios
 	$(RUN) bench

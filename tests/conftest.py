@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["tests.fault_table", "pytester"]
+
 # Machines under load must not fail a law: no deadline per example, and the same examples each run.
 settings.register_profile("rankdistill", deadline=None, derandomize=True)
 settings.load_profile("rankdistill")

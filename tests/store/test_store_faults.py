@@ -177,35 +177,3 @@ def judge_readers(small, num_readers, num_publishes):
 
 def test_readers_see_whole_builds_while_others_publish(small):
     assert judge_readers(small, 2, 12) >= 2
-
-
-@pytest.mark.fault
-def test_kills_twenty_times_each(tmp_path):
-    done = 0
-    for repetition in range(20):
-        for number, point in enumerate(BUILD_DEATHS):
-            root = tmp_path / f"{repetition}-{number}"
-            judge_killed_build(Small(root), point, has_old=repetition % 2 == 0)
-            done += 1
-        for number, point in enumerate(GC_DEATHS):
-            judge_killed_gc(Small(tmp_path / f"gc{repetition}-{number}"), point)
-            done += 1
-    print(f"row 26: {done} kills at {len(BUILD_DEATHS) + len(GC_DEATHS)} points, 0 torn")
-
-
-@pytest.mark.fault
-def test_fifty_races_of_each_kind(tmp_path):
-    wins = dict.fromkeys((0, 1, None), 0)
-    with Racers() as racers:
-        for name, case in RACES.items():
-            for repetition in range(50):
-                wins[judge_race(racers, tmp_path / f"{name} {repetition}", **case)] += 1
-    print(
-        f"row 31: {sum(wins.values())} races, first won {wins[0]}, second {wins[1]}, "
-        f"both landed {wins[None]}, 0 torn"
-    )
-
-
-@pytest.mark.fault
-def test_four_readers_during_twenty_publishes(small):
-    print(f"row 32: {judge_readers(small, 4, 20)} reads, 0 torn")

@@ -1,0 +1,124 @@
+"""Faults in two lengths: once in every run of the tests, many times in `make fault-test`, which
+prints one table of what was tried and what came of it.
+
+A test says what it tries, how often `make fault-test` tries it, and asks for its trial's number,
+which seeds whatever the trial draws:
+
+    @pytest.mark.fault("23", "an executor killed at a random time", times=50)
+    def test_a_killed_executor_loses_nothing(trial, told): ...
+
+`told` takes what is counted beside passing: rows lost and duplicated, reads and torn ones. A
+trial that fails is one that did not survive.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pytest
+
+MARK = "fault(row, what, times, quick=1): tried `quick` times, in make fault-test `times` times"
+HEADER = ("row", "fault", "tried", "survived", "rows lost", "duplicated", "reads", "torn")
+KEY = "fault"
+
+
+@dataclass
+class Told:
+    """What one trial counted; cases: tried within it, reads: whole reads of a reader."""
+
+    row: str
+    what: str
+    cases: int = 1
+    lost: int = 0
+    duplicated: int = 0
+    reads: int = 0
+    torn: int = 0
+
+    def compare(self, expected: Iterable[Any], found: Iterable[Any]) -> None:
+        """Counts rows (hashable) that are missing and that are too many; fails if there are any."""
+        there, here = Counter(expected), Counter(found)
+        self.lost += (there - here).total()
+        self.duplicated += (here - there).total()
+        assert (self.lost, self.duplicated) == (0, 0)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults", action="store_true", help="the long repetitions of faults alone")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", MARK)
+
+
+def _described(row: str, what: str, *, times: int, quick: int = 1) -> tuple[str, str, int, int]:
+    return row, what, times, quick
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    mark = metafunc.definition.get_closest_marker("fault")
+    if mark is not None:
+        *_, times, quick = _described(*mark.args, **mark.kwargs)
+        is_long = metafunc.config.getoption("--faults")
+        metafunc.parametrize("trial", range(times if is_long else quick))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--faults"):
+        others = [item for item in items if item.get_closest_marker("fault") is None]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item.get_closest_marker("fault") is not None]
+
+
+@pytest.fixture
+def told(request: pytest.FixtureRequest) -> Told:
+    """What this trial counts; the table adds it up, whether the trial passes or not."""
+    mark = request.node.get_closest_marker("fault")
+    row, what, *_ = _described(*mark.args, **mark.kwargs)
+    made = Told(row, what)
+    request.node.user_properties.append((KEY, made))
+    return made
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    report = yield
+    # As plain values, which travel from the workers of xdist to who prints the table.
+    report.user_properties = [
+        (name, asdict(value) if isinstance(value, Told) else value)
+        for name, value in item.user_properties
+    ]
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if config.getoption("--faults"):
+        lines = table([*_outcomes(terminalreporter)])
+        terminalreporter.write_line("\n" + "\n".join(lines))
+
+
+def _outcomes(terminalreporter: Any) -> Iterable[tuple[dict[str, Any], bool]]:
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            for name, value in report.user_properties:
+                if name == KEY and (report.when == "call" or outcome == "failed"):
+                    yield value, outcome == "passed"
+
+
+def table(outcomes: list[tuple[dict[str, Any], bool]]) -> list[str]:
+    """Lines of Markdown: a line for each fault, in the order of its row."""
+    sums: dict[tuple[str, str], Counter[str]] = {}
+    for seen, has_survived in outcomes:
+        line = sums.setdefault((seen["row"], seen["what"]), Counter())
+        line.update({name: value for name, value in seen.items() if isinstance(value, int)})
+        line["survived"] += seen["cases"] * has_survived
+    counted = ("cases", "survived", "lost", "duplicated", "reads", "torn")
+    body = [
+        (row, what, *(f"{line[name]:,}" for name in counted))
+        for (row, what), line in sorted(
+            sums.items(), key=lambda entry: (int(entry[0][0]), entry[0][1])
+        )
+    ]
+    return ["| " + " | ".join(cells) + " |" for cells in (HEADER, ("---",) * len(HEADER), *body)]
