@@ -225,8 +225,7 @@ def leave_if_stopped(code: int) -> None:
 
 def _told(run: Run, fault: BaseException) -> tuple[int, list[UserError]]:
     """Say what went wrong; the exit code, and the user's faults."""
-    if isinstance(fault, OSError):
-        fault = _of_the_machine(fault) or fault
+    fault = _of_the_machine(fault) or fault
     if isinstance(fault, UserError | UserErrors):
         errors = list(fault.errors) if isinstance(fault, UserErrors) else [fault]
         for error in errors:
@@ -239,8 +238,13 @@ def _told(run: Run, fault: BaseException) -> tuple[int, list[UserError]]:
     return OUR_BUG, []
 
 
-def _of_the_machine(fault: OSError) -> UserError | None:
-    """A disk that is full and a place that is closed to us, which no code of ours can mend."""
+def _of_the_machine(fault: BaseException) -> UserError | None:
+    """A full disk or memory, a place that is closed to us: what no code of ours can mend."""
+    if isinstance(fault, MemoryError):  # Arrow's and NumPy's, too
+        less = "free memory, or lower engine.memory_limit, engine.threads or engine.batch_rows"
+        return ResourceError("E0403", "memory ran out", found=str(fault) or None, help=less)
+    if not isinstance(fault, OSError):
+        return None
     where, why = str(fault.filename or "no file was named"), os.strerror(fault.errno or 0)
     if fault.errno in DISK_FULL:
         return ResourceError("E0402", why, found=where, help="make room, and run it again")

@@ -53,12 +53,16 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 @pytest.fixture(scope="session")
-def spark() -> Iterator[Any]:
-    """A `local[2]` session; engines made while it lives use it and leave it running."""
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A `local[2]` session in which a task has three attempts; engines made while it lives use it
+    and leave it running."""
     from rankdistill.engines.spark_options import SparkOptions
     from rankdistill.engines.spark_session import Session
 
     conf = {"spark.sql.shuffle.partitions": "4", "spark.driver.memory": "1g"}
-    session = Session(SparkOptions(master="local[2]", conf=conf))
+    # Small logs: what the compiler of a server would save, it costs several times over.
+    conf["spark.driver.extraJavaOptions"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    conf["spark.local.dir"] = str(tmp_path_factory.mktemp("spark"))
+    session = Session(SparkOptions(master="local[2,3]", conf=conf))
     yield session.spark
     session.close()
