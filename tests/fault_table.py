@@ -7,8 +7,8 @@ which seeds whatever the trial draws:
     @pytest.mark.fault("23", "an executor killed at a random time", times=50)
     def test_a_killed_executor_loses_nothing(trial, told): ...
 
-`told` takes what is counted beside passing: rows lost and duplicated, reads and torn ones. A
-trial that fails is one that did not survive.
+`told`, for those who ask for it, takes what is counted beside passing: rows lost and duplicated,
+reads and torn ones. A trial that fails is one that did not survive.
 """
 
 from __future__ import annotations
@@ -72,14 +72,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item.get_closest_marker("fault") is not None]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    mark = item.get_closest_marker("fault")
+    if mark is not None:
+        row, what, *_ = _described(*mark.args, **mark.kwargs)
+        item.user_properties.append((KEY, Told(row, what)))
+
+
 @pytest.fixture
 def told(request: pytest.FixtureRequest) -> Told:
     """What this trial counts; the table adds it up, whether the trial passes or not."""
-    mark = request.node.get_closest_marker("fault")
-    row, what, *_ = _described(*mark.args, **mark.kwargs)
-    made = Told(row, what)
-    request.node.user_properties.append((KEY, made))
-    return made
+    return dict(request.node.user_properties)[KEY]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,6 +12,10 @@ TRIAL = """
         told.cases = 2
         told.compare([1, 2, 2], [2, 2, 1] if trial != 3 else [2, 2, 2])
 
+    @pytest.mark.fault("4", "counts nothing", times=2)
+    def test_of_one_case(trial):
+        pass
+
     def test_other():
         raise AssertionError("not a fault")
 """
@@ -23,14 +27,15 @@ PLUGIN = ("-p", "tests.fault_table", "-p", "no:cacheprovider")
 def test_the_table_counts_survivors_and_rows(pytester):
     pytester.makepyfile(TRIAL)
     done = pytester.runpytest("--faults", *PLUGIN)
-    assert done.parseoutcomes() == {"passed": 3, "failed": 1, "deselected": 1}
+    assert done.parseoutcomes() == {"passed": 5, "failed": 1, "deselected": 1}
+    done.stdout.fnmatch_lines(["| 4 | counts nothing | 2 | 2 | 0 | 0 | 0 | 0 |"])
     done.stdout.fnmatch_lines(["| 23 | killed | 8 | 6 | 1 | 1 | 0 | 0 |"])
 
 
 def test_a_usual_run_tries_each_once_and_prints_no_table(pytester):
     pytester.makepyfile(TRIAL)
     done = pytester.runpytest(*PLUGIN)
-    assert done.parseoutcomes() == {"passed": 1, "failed": 1}
+    assert done.parseoutcomes() == {"passed": 2, "failed": 1}
     done.stdout.no_fnmatch_line("| 23*")
 
 

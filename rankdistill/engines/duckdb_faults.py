@@ -8,7 +8,8 @@ import pyarrow as pa
 from rankdistill.errors import ResourceError
 
 # Of damaged pages DuckDB raises its base class and any other; faults of our SQL are ours.
-FAULTS = (duckdb.Error, pa.ArrowException, OSError)
+# RuntimeError: where its message would quote bytes that are no UTF-8.
+FAULTS = (duckdb.Error, pa.ArrowException, OSError, RuntimeError)
 OURS = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
 
 

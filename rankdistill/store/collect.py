@@ -106,7 +106,7 @@ def _in_heads(root: Path) -> set[Path]:
 
 def _unnamed_rows(root: Path, retention_hours: float, kept: list[Build]) -> set[Path]:
     """Files of builds that are forgotten (or would be), and of rows that lost their
-    compare-and-swap."""
+    compare-and-swap: of a number that the table has. One beyond may be committed this moment."""
     folder = root / builds.TABLE
     limit = time.time() - retention_hours * 3600
     files = [file for file in folder.glob("*.parquet") if file.is_file() and not file.is_symlink()]
@@ -114,12 +114,14 @@ def _unnamed_rows(root: Path, retention_hours: float, kept: list[Build]) -> set[
     # The listing comes first: a row committed since is then in the head.
     numbers = {build.number for build in kept}
     newest = max(numbers, default=0)
-    named = {
-        name
-        for name in delta.head(folder).files
-        if builds.number_of(name) in numbers or builds.number_of(name) > newest
+    there = {name: builds.number_of(name) for name in delta.head(folder).files}
+    named = {name for name, number in there.items() if number in numbers or number > newest}
+    taken = max(there.values(), default=0)
+    return {
+        file.relative_to(root)
+        for file in old
+        if file.name not in named and builds.number_of(file.name) <= taken
     }
-    return {file.relative_to(root) for file in old if file.name not in named}
 
 
 def _tidy(root: Path, record: staging.Record) -> None:

@@ -45,8 +45,9 @@ REFUSED = {
 }
 
 
+@pytest.mark.fault("33", "a data set in a dangerous or foreign place", times=1)
 @pytest.mark.parametrize("place", [place for place, code in REFUSED.items() if code])
-def test_a_dangerous_place_is_refused_and_nothing_is_touched(world, place):
+def test_a_dangerous_place_is_refused_and_nothing_is_touched(world, place, trial):
     root = os.path.expanduser(place.format(world=world))
     before = snapshot(world)
     with pytest.raises(PlaceError) as caught:

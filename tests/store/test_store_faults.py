@@ -42,10 +42,10 @@ def judge_killed_build(small, point, has_old):
         assert hashes(data, old) == before
 
 
-@pytest.mark.parametrize("has_old", [True, False], ids=["later build", "first build"])
+@pytest.mark.fault("26", "kill -9 of a build's commits, 9 points of the store", times=20, quick=2)
 @pytest.mark.parametrize("point", BUILD_DEATHS)
-def test_a_killed_build_changes_nothing_or_all_and_a_rerun_repairs(small, point, has_old):
-    judge_killed_build(small, point, has_old)
+def test_a_killed_build_changes_nothing_or_all_and_a_rerun_repairs(small, point, trial):
+    judge_killed_build(small, point, has_old=trial % 2 == 0)
 
 
 def judge_killed_gc(small, point):
@@ -67,13 +67,14 @@ def judge_killed_gc(small, point):
     assert not (small.root / "_staging" / f"{dead[0].build_id}.json").exists()
 
 
+@pytest.mark.fault("26", "kill -9 of a gc, 4 points", times=20)
 @pytest.mark.parametrize("point", GC_DEATHS)
-def test_a_killed_gc_takes_nothing_that_is_named(small, point):
+def test_a_killed_gc_takes_nothing_that_is_named(small, point, trial):
     judge_killed_gc(small, point)
 
 
 class Racers:
-    """Two processes that publish at the same moment."""
+    """Two processes that act at the same moment."""
 
     def __enter__(self):
         self.workers = [spawn("race()"), spawn("race()")]
@@ -84,7 +85,7 @@ class Racers:
             outcome(worker)
 
     def run(self, root, tasks):
-        """The outcome of each task {days, tables}, staged by both before either publishes."""
+        """The outcome of each task, as `race` takes them, made ready by both before either acts."""
         for worker, task in zip(self.workers, tasks, strict=True):
             self._tell(worker, json.dumps({"root": str(root), **task}))
         for worker in self.workers:
@@ -99,8 +100,14 @@ class Racers:
         worker.stdin.flush()
 
 
+@pytest.fixture(scope="module")
+def racers():
+    with Racers() as both:
+        yield both
+
+
 def judge_race(racers, root, *, has_old, dts, tables=(BOTH, BOTH)):
-    """Race for `dts`; who won, 0 or 1, or None where both landed."""
+    """Race for `dts`: both land, or one wins whole."""
     small = Small(root)
     old = {"d1": 1, "d2": 1} if has_old else {}
     if old:
@@ -119,7 +126,6 @@ def judge_race(racers, root, *, has_old, dts, tables=(BOTH, BOTH)):
     if dts[0] != dts[1]:
         assert landed == [0, 1], results
         assert small.tags() == {**old, dts[0]: 2, dts[1]: 3}
-        winner = None
     else:
         (winner,) = landed
         assert results[1 - winner] == {"error": "E0203"}
@@ -130,7 +136,6 @@ def judge_race(racers, root, *, has_old, dts, tables=(BOTH, BOTH)):
     small.build({"d9": 9})  # the loser's traces do not stand in the way
     data.gc(retention_hours=0)
     assert (data.verify().faults, data.verify().strays) == ((), ())
-    return winner
 
 
 RACES = {
@@ -152,28 +157,70 @@ RACES = {
 }
 
 
-def test_of_two_builds_at_once_both_land_or_one_wins_whole(tmp_path):
-    with Racers() as racers:
-        for name, case in RACES.items():
-            for repetition in range(3):
-                judge_race(racers, tmp_path / f"{name} {repetition}", **case)
+@pytest.mark.fault("31", "two publishes at once, 7 kinds of race", times=50, quick=2)
+@pytest.mark.parametrize("kind", RACES)
+def test_of_two_builds_at_once_both_land_or_one_wins_whole(racers, small, kind, trial):
+    judge_race(racers, small.root, **RACES[kind])
 
 
-def judge_readers(small, num_readers, num_publishes):
-    """Readers loop while builds are published and gc runs; the number of whole reads."""
+def after_both(built, rolled, days):
+    """{dt: tag} after a build of `days` and a rollback to build 1, by what each of them told."""
+    if "error" in rolled:
+        return {"d1": 1, "d2": 2, **days}
+    is_last = "build" in built and built["build"] > rolled["build"]
+    return {"d1": 1, "d2": 1, **(days if is_last else {})}
+
+
+@pytest.mark.fault("31", "a publish beside a gc and beside a rollback", times=50, quick=3)
+@pytest.mark.parametrize("beside", ["gc", "rollback"])
+def test_a_build_beside_a_gc_or_a_rollback_is_whole_or_refused(racers, small, beside, trial):
+    small.build({"d1": 1, "d2": 1})
+    small.build({"d2": 2})
+    data = DataSet.open(small.root)
+    small.stage(data, {"d1": 9})[0].release()  # what a dead build left
+    days = {("d1", "d2", "d3")[trial % 3]: 3}
+    tasks = [{"days": days, "tables": BOTH}, {"do": beside, "number": 1}]
+    built, done = racers.run(small.root, tasks)
+
+    if beside == "gc":
+        assert "build" in built and done == {"removed": True}
+        assert small.tags() == {"d1": 1, "d2": 2, **days}
+    else:
+        refused = [each for each in (built, done) if "error" in each]
+        assert refused in ([], [{"error": "E0203"}])
+        assert small.tags() == after_both(built, done, days)
+    assert data.verify().faults == ()
+    small.build({"d9": 9})
+    data.gc(retention_hours=0)
+    assert (data.verify().faults, data.verify().strays) == ((), ())
+
+
+def test_gc_leaves_the_row_that_a_build_is_about_to_commit(small, monkeypatch):
+    small.build(OLD)
+    commit = delta.commit_rows
+
+    def after_a_gc(*arguments):
+        DataSet.open(small.root).gc(retention_hours=0)
+        return commit(*arguments)
+
+    monkeypatch.setattr(delta, "commit_rows", after_a_gc)
+    small.build(NEW)
+    assert small.tags() == {**OLD, **NEW}
+
+
+@pytest.mark.fault("32", "4 readers during 20 publishes, a rollback and gc", times=4)
+def test_readers_see_whole_builds_while_others_publish(small, told, trial):
     small.build({"d1": 0, "d2": 0})
     stop = small.root.parent / "stop"
-    script = "read_until(*sys.argv[1:])"
-    readers = [spawn(script, small.root, stop) for _ in range(num_readers)]
+    readers = [spawn("read_until(*sys.argv[1:])", small.root, stop) for _ in range(4)]
     data = DataSet.open(small.root)
-    for tag in range(1, num_publishes):
+    for tag in range(1, 20):
         small.build({f"d{1 + tag % 3}": tag, "d4": tag}, rows=1 + tag % 4)
-        if tag == num_publishes // 2:
-            data.rollback(tag // 2)
+        if tag == 10:
+            data.rollback(5)
+        small.stage(data, {"d1": 99})[0].release()  # a dead build's, for gc to take
         data.gc(keep_builds=3)
     stop.touch()
-    return sum(int(outcome(reader)[1]) for reader in readers)
-
-
-def test_readers_see_whole_builds_while_others_publish(small):
-    assert judge_readers(small, 2, 12) >= 2
+    seen = [json.loads(outcome(reader)[1]) for reader in readers]
+    told.reads, told.torn = (sum(each[name] for each in seen) for name in ("reads", "torn"))
+    assert told.torn == 0 and min(each["reads"] for each in seen) >= 1, seen

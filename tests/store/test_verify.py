@@ -37,8 +37,9 @@ def link(file, other):
     file.symlink_to(other)
 
 
+@pytest.mark.fault("34", "a part flipped, swapped, cut, deleted, linked: verify names it", times=1)
 @pytest.mark.parametrize("damage", [flip, swap, cut, delete, link])
-def test_a_damaged_part_is_named(data, damage):
+def test_a_damaged_part_is_named(data, damage, trial):
     before = data.current()
     parts = data.parts("pairwise")
     file, other = (data.root / part.table / part.path for part in parts)
