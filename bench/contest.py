@@ -77,7 +77,7 @@ def _peer(module: str, layout: str, source: Path, *more: str) -> list[str]:
 
 def _written(ours: list[str], folder: Path) -> Path:
     """What our build writes, as rows that a floor writes again."""
-    out, file = folder / "ours", folder / "pairs.arrow"
+    out, file = folder / "ours", folder.resolve() / "pairs.arrow"
     cost([word.replace("{new}", str(out)) for word in ours], folder)
     subprocess.run([sys.executable, "-m", "bench.written", str(out), str(file)], check=True)
     return file
