@@ -53,6 +53,7 @@ from rankdistill.store.parts import Part
 from rankdistill.store.room import no_room
 from rankdistill.store.staging import remove_parts
 from rankdistill.verdict import keep_beside, mend_beside
+from rankdistill.verified import verified
 from rankdistill.windows import beginnings, empty_catalogues, refuse_short
 
 Notify = Callable[..., None]
@@ -186,6 +187,7 @@ def _publish(
     force: bool,
     notify: Notify,
 ) -> BuildResult:
+    prepared, told = verified(prepared, engine)
     repeated = repeated_requests(prepared, engine)
     num_rows = engine.count(prepared.query)
     notify("started", rows=num_rows[0], build_id=staging.build_id)
@@ -202,7 +204,7 @@ def _publish(
     tally.door.update(left_out(prepared, engine, num_rows[0]))
 
     check_conservation(prepared, tally, num_rows)
-    warnings = judge_door(prepared, tally) + advice(prepared)
+    warnings = told + judge_door(prepared, tally) + advice(prepared)
     refuse_short(prepared, tally.by_dt, staging.base, tally.other_days)
     parts += reject_parts(recipe, sample)
     derived = derive(prepared, engine, data_set, staging, parts, notify, joins)

@@ -12,7 +12,8 @@ import pyarrow as pa
 from rankdistill.errors import ResourceError
 
 # Of damaged pages DuckDB raises its base class and any other; faults of our SQL are ours.
-FAULTS = (duckdb.Error, pa.ArrowException, OSError)
+# RuntimeError: where its message would quote bytes that are no UTF-8.
+FAULTS = (duckdb.Error, pa.ArrowException, OSError, RuntimeError)
 NO_ROOM = ("No space left", "max_temp_directory_size", "File too large", "quota exceeded")
 OURS = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
 
