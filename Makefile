@@ -6,7 +6,7 @@ RUN := $(BIN)/python -m
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types schemas fault-test bench dist clean
+.PHONY: help demo test check format lint types schemas fault-test cluster-test bench dist environment clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,14 +49,29 @@ schemas: $(BIN)/.core  ## write schemas/config.schema.json and docs/schemas.md a
 fault-test: $(BIN)/.dev  ## the long repetitions of the fault tests; one table of what came of them
 	$(RUN) pytest -n 2 $(TESTS) --faults
 
+cluster-test: $(BIN)/.dev dist environment  ## every job on a Spark standalone cluster of this machine
+	$(RUN) pytest -m cluster tests/cluster
+
 bench: $(BIN)/.dev  ## benchmarks against hand-written peers, as ratios
 	$(RUN) bench
 
 dist: $(BIN)/.dev  ## the wheel, and the zip for spark-submit --py-files
-	rm -rf dist build
+	rm -rf dist/*.whl dist/*.zip build
 	$(BIN)/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w dist .
 	cd dist && for wheel in *.whl; do cp "$$wheel" rankdistill.zip; done
 	@ls -l dist
+
+environment: dist/environment.tar.gz  ## the Python of Spark's workers, for spark-submit --archives
+
+# What tasks import; Spark brings pyspark. gzip -1: it is unpacked once per executor and job.
+dist/environment.tar.gz: constraints.txt $(BIN)/.core
+	rm -rf build/environment
+	$(RUN) venv --copies --without-pip build/environment
+	$(BIN)/pip --python build/environment install -q --disable-pip-version-check -c constraints.txt \
+	  numpy pyarrow pydantic pyyaml
+	mkdir -p dist
+	tar -cf - -C build/environment . | gzip -1 >$@
+	rm -rf build/environment
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) dist build *.egg-info rankdistill-demo

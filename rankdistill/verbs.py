@@ -26,10 +26,10 @@ from rankdistill.errors import (
     render,
 )
 from rankdistill.store.outputs import refuse_foreign, write
+from rankdistill.store.room import no_room, number_of
 
 OUR_BUG = 5
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -225,7 +225,7 @@ def leave_if_stopped(code: int) -> None:
 
 def _told(run: Run, fault: BaseException) -> tuple[int, list[UserError]]:
     """Say what went wrong; the exit code, and the user's faults."""
-    fault = _of_the_machine(fault) or fault
+    fault = _of_the_machine(fault, run.data_set or os.getcwd()) or fault
     if isinstance(fault, UserError | UserErrors):
         errors = list(fault.errors) if isinstance(fault, UserErrors) else [fault]
         for error in errors:
@@ -238,17 +238,20 @@ def _told(run: Run, fault: BaseException) -> tuple[int, list[UserError]]:
     return OUR_BUG, []
 
 
-def _of_the_machine(fault: BaseException) -> UserError | None:
-    """A full disk or memory, a place that is closed to us: what no code of ours can mend."""
+def _of_the_machine(fault: BaseException, place: str) -> UserError | None:
+    """A full disk or memory, a place that is closed to us: what no code of ours can mend.
+
+    place: where the verb writes, for faults that name no file."""
     if isinstance(fault, MemoryError):  # Arrow's and NumPy's, too
         less = "free memory, or lower engine.memory_limit, engine.threads or engine.batch_rows"
         return ResourceError("E0403", "memory ran out", found=str(fault) or None, help=less)
     if not isinstance(fault, OSError):
         return None
-    where, why = str(fault.filename or "no file was named"), os.strerror(fault.errno or 0)
-    if fault.errno in DISK_FULL:
-        return ResourceError("E0402", why, found=where, help="make room, and run it again")
-    if fault.errno in NOT_ALLOWED:
-        told = f"the system does not let us: {why}"
+    if (lacking := no_room(fault, place)) is not None:
+        return lacking
+    number = number_of(fault)
+    if number in NOT_ALLOWED:
+        told = f"the system does not let us: {os.strerror(number)}"
+        where = str(fault.filename or place)
         return PlaceError("E0202", told, found=where, help="name a place that is yours to use")
     return None
