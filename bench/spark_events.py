@@ -7,6 +7,7 @@ A session keeps one where `spark.eventLog.enabled` is set: JSON lines, one per e
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,19 @@ def stages(folder: Path, start: int = 0) -> list[Counter[str]]:
             cpu=found["Executor CPU Time"] // 1_000_000,
         )
     return [sums[number] for number in sorted(sums)]
+
+
+def settle(folder: Path, start: int) -> None:
+    """Wait until the log has told of the end of what ran since `start`: it is written behind."""
+    for _ in range(300):
+        with _file(folder).open("rb") as lines:
+            lines.seek(start)
+            events = [line.split(b",", 1)[0] for line in lines]
+        ended = sum(b"SQLExecutionEnd" in event for event in events)
+        if ended and ended == sum(b"SQLExecutionStart" in event for event in events):
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"{folder} does not tell of an end")
 
 
 def size(folder: Path) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import engine_kit as kit
 import pytest
 
@@ -38,20 +36,10 @@ def stages(spark, events):
     def of(build):
         start = spark_events.size(events)
         build()
-        for _ in range(100):  # the log is written behind the build's back
-            if b"SparkListenerSQLExecutionEnd" in events_since(events, start)[-1]:
-                break
-            time.sleep(0.1)
+        spark_events.settle(events, start)
         return spark_events.stages(events, start)
 
     return of
-
-
-def events_since(events, start):
-    (file,) = (path for path in events.iterdir() if not path.name.startswith("."))
-    with file.open("rb") as lines:
-        lines.seek(start)
-        return lines.readlines() or [b""]
 
 
 def shuffled(ran):
