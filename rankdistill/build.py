@@ -50,8 +50,10 @@ from rankdistill.settings import Settings
 from rankdistill.store.builds import Build, BuildInfo, DayFacts
 from rankdistill.store.dataset import DataSet, Staging
 from rankdistill.store.parts import Part
+from rankdistill.store.room import no_room
 from rankdistill.store.staging import remove_parts
 from rankdistill.verdict import keep_beside, mend_beside
+from rankdistill.verified import verified
 from rankdistill.windows import beginnings, empty_catalogues, refuse_short
 
 Notify = Callable[..., None]
@@ -168,9 +170,12 @@ def _build(
     staging = data_set.begin()
     try:
         return _publish(prepared, engine, data_set, staging, force, notify)
-    except (UserError, UserErrors):
+    except (UserError, UserErrors, OSError) as fault:
+        written = data_set.staged_bytes(staging)
         with suppress(OSError):  # the fault that is told comes first; gc finds what is left
             data_set.discard(staging)
+        if isinstance(fault, OSError) and (lacking := no_room(fault, staging.root, written)):
+            raise lacking from fault
         raise
 
 
@@ -182,6 +187,7 @@ def _publish(
     force: bool,
     notify: Notify,
 ) -> BuildResult:
+    prepared, told = verified(prepared, engine)
     repeated = repeated_requests(prepared, engine)
     num_rows = engine.count(prepared.query)
     notify("started", rows=num_rows[0], build_id=staging.build_id)
@@ -198,7 +204,7 @@ def _publish(
     tally.door.update(left_out(prepared, engine, num_rows[0]))
 
     check_conservation(prepared, tally, num_rows)
-    warnings = judge_door(prepared, tally) + advice(prepared)
+    warnings = told + judge_door(prepared, tally) + advice(prepared)
     refuse_short(prepared, tally.by_dt, staging.base, tally.other_days)
     parts += reject_parts(recipe, sample)
     derived = derive(prepared, engine, data_set, staging, parts, notify, joins)

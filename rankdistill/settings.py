@@ -85,7 +85,7 @@ class Settings(Options):
         items = (dump["catalogue"] or {}).get("items")
         mined = (dump["samples"]["negatives"] or {}).get("mined")
         for source in (dump["log"], dump["log"]["feedback"], items, mined):
-            for key in ("path", "on_corrupt"):
+            for key in ("path", "on_corrupt", "verify_checksums"):
                 (source or {}).pop(key, None)
         dump["features"] = of_rows(dump["features"])
         return config_hash(dump, leave_out=("output", "engine", "quality", "train", "evaluate"))

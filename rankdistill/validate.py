@@ -16,6 +16,7 @@ from rankdistill.plan import current_build, misleading, short_history
 from rankdistill.prepare import Prepared, prepare
 from rankdistill.quality.text_table import text_table
 from rankdistill.settings import Settings
+from rankdistill.verified import verified
 
 RISING = 0.65  # share of neighbours with a rising score from which a lower score seems better
 
@@ -56,7 +57,7 @@ def validate(settings: Settings) -> Validation:
     """Everything wrong before a row is read, or else what every row of the log shows."""
     with closing(make_engine(settings.engine)) as engine:
         try:
-            prepared = prepare(settings, engine)
+            prepared, told = verified(prepare(settings, engine), engine)
             seen = look(prepared, engine)
         except UserErrors as found:
             return Validation(found.errors)
@@ -64,7 +65,7 @@ def validate(settings: Settings) -> Validation:
             return Validation((fault,))
     faults: tuple[UserError, ...] = ()
     try:
-        warnings = judge_door(prepared, seen.tally)
+        warnings = told + judge_door(prepared, seen.tally)
         refuse_empty(seen.tally)
     except UserError as fault:
         warnings, faults = [], (fault,)

@@ -7,6 +7,7 @@ from rankdistill.settings import settings_of
 from tests.told import told
 
 LOG = "output: out\nlog: {path: x}\n"
+CHECKED = "log.verify_checksums=true"
 
 
 def read(text, *overrides):
@@ -32,7 +33,13 @@ def test_a_rule_of_another_kind_replaces_the_presets_rule_whole():
 
 def test_places_and_engine_do_not_count_for_the_hash_and_samples_do():
     base = read(LOG).hash()
-    for same in ("output=elsewhere", "log.path=y", "engine.threads=3", "log.on_corrupt=skip"):
+    for same in (
+        "output=elsewhere",
+        "log.path=y",
+        "engine.threads=3",
+        "log.on_corrupt=skip",
+        CHECKED,
+    ):
         assert read(LOG, same).hash() == base
     for other in ("seed=1", "student=prerank", "samples.pointwise.top_k=3", "log.rank_base=0"):
         assert read(LOG, other).hash() != base

@@ -193,9 +193,10 @@ class DuckDb:
             alone = relation(replace(source, files=(file,)))
             try:
                 columns = projection(paths, source.schema)
-                reader = self._connection.sql(f"SELECT {columns} FROM {alone}").to_arrow_reader()
-                for _ in reader:
-                    pass
+                # A fault may have ended the database: then it finds fault with every file.
+                with duckdb.connect() as connection:
+                    for _ in connection.sql(f"SELECT {columns} FROM {alone}").to_arrow_reader():
+                        pass
             except FAULTS:
                 return file.path
         return None

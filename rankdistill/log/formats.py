@@ -44,7 +44,11 @@ def unreadable(path: str, kind: str, why: str, skip_key: str | None = None) -> I
 
 def _parquet(path: str, options: TableSource) -> tuple[pa.Schema, int | None]:
     with pq.ParquetFile(path) as file:
-        return file.schema_arrow.remove_metadata(), file.metadata.num_rows
+        footer = file.metadata
+        held = sum(footer.row_group(i).num_rows for i in range(footer.num_row_groups))
+        if held != footer.num_rows:
+            raise ValueError(f"its footer says {footer.num_rows:,} rows, its row groups {held:,}")
+        return file.schema_arrow.remove_metadata(), footer.num_rows
 
 
 def _feather(path: str, options: TableSource) -> tuple[pa.Schema, int | None]:

@@ -236,9 +236,16 @@ class LogOptions(TableSource):
     sample_requests: float = Field(1.0, gt=0, le=1, description="share of requests, by hash")
     max_candidates: int = Field(10_000, ge=1, le=1_000_000)
     on_bad_score: Literal["reject", "fail"] = "reject"
+    verify_checksums: bool = Field(
+        False,
+        description="parquet: read the files against their page checksums first; those that "
+        "carry none are told",
+    )
 
     @model_validator(mode="after")
     def _list_order(self) -> LogOptions:
         if self.teacher_order == "list_order" and self.layout != "lists":
             raise ValueError("teacher_order: list_order needs layout: lists")
+        if self.verify_checksums and self.format != "parquet":
+            raise ValueError("verify_checksums needs format: parquet; no other has checksums")
         return self

@@ -11,7 +11,8 @@ from rankdistill.prepare import prepare
 pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("spark")]
 
 
-def test_a_file_damaged_in_its_middle_is_named(tmp_path):
+@pytest.mark.fault("1", "pages zeroed behind a good footer, on Spark", times=1)
+def test_a_file_damaged_in_its_middle_is_named(tmp_path, trial, told):
     log = kit.in_parquet(tmp_path, kit.odd_rows())
     path = tmp_path / "in" / "0.parquet"
     data = bytearray(path.read_bytes())

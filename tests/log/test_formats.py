@@ -188,8 +188,9 @@ def test_a_trec_line_with_a_field_too_few_is_an_error(tmp_path):
     assert error.code == "E0310" and "a.run" in error.message and "5 fields" in error.found
 
 
-@pytest.mark.parametrize("kept", range(0, 64, 7))
-def test_a_truncated_parquet_file_is_named(tmp_path, kept):
+@pytest.mark.fault("1", "a Parquet file cut off at any 64th of its length", times=64, quick=10)
+def test_a_truncated_parquet_file_is_named(tmp_path, trial, told):
+    kept = trial * 7 % 64  # each of them once, 0 bytes first
     good, bad = parquet(tmp_path / "1.parquet"), parquet(tmp_path / "2.parquet")
     data = (tmp_path / "2.parquet").read_bytes()
     (tmp_path / "2.parquet").write_bytes(data[: len(data) * kept // 64])
@@ -198,7 +199,9 @@ def test_a_truncated_parquet_file_is_named(tmp_path, kept):
     assert items({"path": str(tmp_path), "on_corrupt": "skip"}) == ITEMS
 
 
-def test_a_footer_that_is_damaged_and_a_file_of_another_kind(tmp_path):
+@pytest.mark.fault("1", "a damaged footer mark; a file that is no Parquet", times=1)
+def test_a_footer_that_is_damaged_and_a_file_of_another_kind(tmp_path, trial, told):
+    told.cases = 2
     data = (tmp_path / "1.parquet", tmp_path / "2.parquet")
     parquet(data[0])
     data[0].write_bytes(data[0].read_bytes()[:-1] + b"2")
@@ -206,7 +209,8 @@ def test_a_footer_that_is_damaged_and_a_file_of_another_kind(tmp_path):
     assert [e.code for e in refused({"path": str(tmp_path), "columns": KEYS})] == ["E0310"] * 2
 
 
-def test_pages_damaged_behind_a_good_footer_are_an_error_that_names_the_file(tmp_path):
+@pytest.mark.fault("1", "pages zeroed behind a good footer", times=1)
+def test_pages_damaged_behind_a_good_footer_are_an_error_that_names_the_file(tmp_path, trial, told):
     source = pa.table(
         {"r": [f"r{i}" for i in range(9000)], "i": list(range(9000)), "k": [1] * 9000}
     )
