@@ -16,7 +16,6 @@ from rankdistill.measuring import facts_for_measures
 from rankdistill.prepare import Prepared
 from rankdistill.samples.sources import ORDER
 
-
 # Of a row in Spark's shuffle: eight bytes a column and eight for the nulls of 64 of them. How long
 # a text is nobody knows before it is read: an id or a day fills two such words.
 WORD, TEXT = 8, 16
@@ -79,9 +78,10 @@ def _shuffle(columns: pa.Schema, num_rows: int) -> str:
     """What the grouping of rows moves, and into how many tasks that is best parted."""
     num_texts = sum(not pa.types.is_primitive(kind) for kind in columns.types)
     row = WORD * (len(columns) + -(-len(columns) // 64)) + TEXT * num_texts
-    tasks = -(-num_rows * row // TASK_BYTES)
+    total = num_rows * row
+    tasks = -(-total // TASK_BYTES)
     return (
-        f"shuffle   {num_rows:,} rows of about {row:,} bytes, {num_rows * row / 1e6:,.0f} MB before "
+        f"shuffle   {num_rows:,} rows of about {row:,} bytes, {total / 1e6:,.0f} MB before "
         f"compression; spark.sql.shuffle.partitions: {max(tasks, 1):,} or more, no fewer than cores"
     )
 

@@ -102,11 +102,15 @@ def test_the_dag_retries_the_exit_codes_that_the_page_says(dag, monkeypatch, cod
         assert (caught.type is final) == (row == "no")
     (command,) = commands
     at = next(i for i, word in enumerate(command) if word.endswith(".py"))
-    known = {name for parameter in verb_of(Path(command[at]).name).params for name in parameter.opts}
+    known = {
+        name for parameter in verb_of(Path(command[at]).name).params for name in parameter.opts
+    }
     assert {word for word in command[at:] if word.startswith("--")} == {"--config", "--dt"} & known
 
 
 def test_the_test_of_a_mount_passes_where_a_data_set_may_lie(tmp_path):
-    done = subprocess.run(["sh", "-c", block("links")], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        ["sh", "-c", block("links")], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode != 0
     assert "File exists" in done.stderr and (tmp_path / "c").exists()

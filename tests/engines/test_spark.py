@@ -88,9 +88,9 @@ def test_rows_are_shuffled_once_and_lists_never(tmp_path):
     lists = plan_of(log, tmp_path)
     assert len(re.findall(r"\bExchange\b", rows)) == 1
     assert len(re.findall(r"\bExchange\b", lists)) == 0
-    for plan in (rows, lists):
-        assert plan.count("MapInArrow") == 1
-        assert not re.search(r"Window|Join|BatchEvalPython|ArrowEvalPython|Sort\b", plan)
+    for text in (rows, lists):
+        assert text.count("MapInArrow") == 1
+        assert not re.search(r"Window|Join|BatchEvalPython|ArrowEvalPython|Sort\b", text)
 
 
 def test_a_plan_tells_what_spark_shuffles_and_of_duckdb_nothing(tmp_path):
