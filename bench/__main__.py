@@ -295,6 +295,18 @@ def steps(bench: Bench) -> None:
         report(log(bench.data, bench.rows), HERE / config, bench.data)
 
 
+def rates(bench: Bench) -> None:
+    """What each step on Spark costs a core, and days of a billion impressions and more by that."""
+    if not _has_spark():
+        print(NO_SPARK)
+        return
+    from bench.rates import report
+
+    print(f"\nrates on Spark local[2], {bench.rows:,} rows ({load()})", flush=True)
+    for line in report(bench.data, bench.rows, bench.times):
+        print(line, flush=True)
+
+
 BENCHES: dict[str, Callable[[Bench], None]] = {
     "peers": peers,
     "everything": everything,
@@ -309,6 +321,7 @@ BENCHES: dict[str, Callable[[Bench], None]] = {
     "quality": quality,
     "clean_days": clean_days,
     "steps": steps,
+    "rates": rates,
     "large": large,
 }
 

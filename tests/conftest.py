@@ -5,10 +5,13 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from bench import spark_events
 
 pytest_plugins = ["tests.fault_table", "pytester"]
 
@@ -53,7 +56,13 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 @pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the event log of the session `spark`."""
+    return tmp_path_factory.mktemp("events")
+
+
+@pytest.fixture(scope="session")
+def spark(events: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A `local[2]` session in which a task has three attempts; engines made while it lives use it
     and leave it running."""
     from rankdistill.engines.spark_options import SparkOptions
@@ -63,6 +72,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     # Small logs: what the compiler of a server would save, it costs several times over.
     conf["spark.driver.extraJavaOptions"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
     conf["spark.local.dir"] = str(tmp_path_factory.mktemp("spark"))
+    conf |= spark_events.conf(events)
     session = Session(SparkOptions(master="local[2,3]", conf=conf))
     yield session.spark
     session.close()

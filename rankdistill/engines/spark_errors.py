@@ -25,6 +25,8 @@ _PYTHON_MEMORY = (
     "std::bad_alloc",
 )
 _JVM_MEMORY = ("OutOfMemoryError", "MEMORY_LIMIT", "UNABLE_TO_ACQUIRE_MEMORY")
+_NO_PYTHON = re.compile(r'Cannot run program "([^"]+)"')
+_NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 _LOST = ("ExecutorLostFailure", "FetchFailed", "blockmgr-")
 _ENVIRONMENT = (
     "No module named ",
@@ -115,9 +117,12 @@ def _no_driver(text: str) -> UserError:
 
 
 def _other_environment(text: str) -> UserError:
+    lacking = _NO_PYTHON.search(text) or _NO_MODULE.search(text)
     return ResourceError(
         "E0404",
-        "Spark's workers lack what this needs, or have it in another version",
+        f"Spark's workers lack {lacking[1]}"
+        if lacking
+        else "Spark's workers have another Python, or other packages, than the driver",
         found=_cause(text),
         help=ON_WORKERS,
     )

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 # How many leading numbers of a version must be the same on both sides.
 ALIKE = {"python": 2, "pyspark": 2, "pyarrow": 1, "numpy": 1, "rankdistill": 3}
 ON_WORKERS = (
-    "give the workers the driver's environment: spark-submit --archives "
-    "environment.tar.gz#environment --conf spark.pyspark.python=environment/bin/python "
-    "--py-files dist/rankdistill.zip (or set PYSPARK_PYTHON to a Python like the driver's)"
+    "give the workers our zip (--py-files) and a Python like the driver's with our packages "
+    "(--archives and PYSPARK_PYTHON), as docs/cluster.md has it"
 )
 
 

@@ -73,7 +73,11 @@ def test_without_pyspark_the_message_says_how_to_get_it(monkeypatch):
         ),
         ("Job aborted due to stage failure: Total size of serialized results", "E0406", "gave up"),
         ("ModuleNotFoundError: No module named 'rankdistill'", "E0404", "workers lack"),
-        ("[PYTHON_VERSION_MISMATCH] Python in worker: 3.9, in driver: 3.11", "E0404", "version"),
+        (
+            "[PYTHON_VERSION_MISMATCH] Python in worker: 3.9, in driver: 3.11",
+            "E0404",
+            "another Python",
+        ),
         ("ImportError: a.so: failed to map segment from shared object", "E0403", "Python worker"),
         (
             "java.nio.file.NoSuchFileException: /t/blockmgr-1/shuffle_1_2_0.data",
@@ -81,6 +85,8 @@ def test_without_pyspark_the_message_says_how_to_get_it(monkeypatch):
             "shuffled",
         ),
         ("PermissionError: [Errno 13] Permission denied: '/out'", "E0202", "does not let"),
+        ('java.io.IOException: Cannot run program "./e/bin/python": error=2', "E0404", "./e/bin"),
+        ("ModuleNotFoundError: No module named 'pyarrow'\n", "E0404", "pyarrow"),
         ("x\nrankdistill.errors.InputError: error[E0311]: no file\n", "E0311", "no file"),
     ],
 )

@@ -52,7 +52,7 @@ def test_workers_that_differ_are_refused_at_the_start(
     with pytest.raises(ResourceError, match="E0404") as caught:
         Spark(SparkOptions())
     assert said.format(**versions()) in caught.value.found
-    assert "spark.pyspark.python" in caught.value.help
+    assert "--py-files" in caught.value.help
 
 
 @pytest.mark.spark
@@ -79,7 +79,7 @@ def test_doctor_looks_at_the_python_of_workers(other_python, code, said):
     told = found["PYSPARK_PYTHON"]
     assert python in told["found"]
     assert said in told["found"] + told["advice"]
-    assert ("spark.pyspark.python" in told["advice"]) == (code != "pass")
+    assert ("--py-files" in told["advice"]) == (code != "pass")
 
 
 def test_doctor_tells_of_an_old_java_and_of_what_needs_torch(monkeypatch):
