@@ -22,7 +22,7 @@ from typing import Any
 from tests.engines.faulty import Faulty
 
 HOME = Path(__file__).parents[2]
-PATIENCE = 240  # seconds for a session to start, or for a build
+PATIENCE = 480  # seconds for a session to start, or for a build
 ANSWER = "answer: "
 EXECUTOR = "CoarseGrainedExecutorBackend"
 
@@ -32,6 +32,10 @@ class Application:
 
     def __init__(self, process: subprocess.Popen[str], app: str) -> None:
         self._process, self.app = process, app
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
 
     def begin(self, log: Path, out: Path, faulty: Faulty | None = None, **engine: Any) -> None:
         """Start a whole feed's build; `end` waits for it. engine: options of the spark engine."""
