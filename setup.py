@@ -63,6 +63,8 @@ setup(
             "ruff",
             "mypy",
             "types-PyYAML",
+            # A peer of the benchmarks.
+            "polars>=1.30",
             # The index that vectors are searched by (extra ann).
             "faiss-cpu>=1.8",
             # The trainers that exports are read back by, and the packages that those need.

@@ -7,8 +7,10 @@ of its own, started in turns; CPU is user + system time, for days when others us
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from bench import contest
 from bench.logs import DAYS, LENGTH, NUM_USERS, cascade, log, user_history
 from bench.process import Cost, cost, load, side_by_side
 
@@ -43,7 +46,7 @@ class Bench:
         return command + [word for choice in overrides for word in ("--set", choice)]
 
     def peer(self, name: str, *arguments: str) -> list[str]:
-        return [sys.executable, str(HERE / "peers" / name), *arguments, "{new}"]
+        return [sys.executable, "-m", f"bench.peers.{name}", *arguments, "{new}"]
 
     def against(
         self,
@@ -82,21 +85,22 @@ def _line(spent: Cost) -> str:
     return f"{spent.seconds:8.2f} s  {spent.cpu:8.2f} s CPU  {spent.peak:8,.0f} MB"
 
 
-def pairs(bench: Bench) -> None:
-    """Pairs alone from rows, against DuckDB SQL."""
-    rows = log(bench.data, bench.rows)
-    peer = bench.peer("duckdb_pairs.py", "--spill", str(bench.data / "spill"), "rows", str(rows))
-    bench.against(f"pairs, {bench.rows:,} rows", 1.3, bench.ours(rows, "pairs.yaml"), peer)
+def peers(bench: Bench) -> None:
+    """Pairs alone by us, by hand-written peers and by nobody (the floor), from rows and lists, a
+    tenth of --rows, as many, and ten times as many; on Spark, too, where Java is."""
+    engines = ["duckdb", "spark"] if _has_spark() else ["duckdb"]
+    for num_rows in (bench.rows // 10, bench.rows, 10 * bench.rows):
+        times = 1 if num_rows > bench.rows else bench.times
+        for layout in contest.GOALS:
+            for engine in engines:
+                for line in contest.contest(bench.data, num_rows, layout, times, engine):
+                    print(line, flush=True)
+    if "spark" not in engines:
+        print(NO_SPARK)
 
 
-def lists(bench: Bench) -> None:
-    """Pairs alone from logs in lists, against DuckDB SQL: start-up weighs on the smaller."""
-    for num_rows in (bench.rows, 5 * bench.rows):
-        source = log(bench.data, num_rows, "lists")
-        spill = ("--spill", str(bench.data / "spill"))
-        ours = bench.ours(source, "pairs.yaml", "log.layout=lists")
-        peer = bench.peer("duckdb_pairs.py", *spill, "lists", str(source))
-        bench.against(f"lists input, {num_rows:,} candidates", 1.5, ours, peer)
+def _has_spark() -> bool:
+    return shutil.which("java") is not None and importlib.util.find_spec("pyspark") is not None
 
 
 def everything(bench: Bench) -> None:
@@ -112,12 +116,11 @@ def large(bench: Bench) -> None:
     rows = log(bench.data, num_rows)
     limit = ("engine.kind=duckdb", f"engine.memory_limit={LIMIT}")
     limit += (f"engine.temp_directory={bench.data}",)
-    spill = ("--spill", str(bench.data / "spill"), "rows", str(rows))
     commands = {
         f"pairs, {LIMIT}": bench.ours(rows, "pairs.yaml", *limit),
         f"lists + three kinds, {LIMIT}": bench.ours(rows, "all.yaml", *limit),
-        "peer, no limit": bench.peer("duckdb_pairs.py", *spill),
-        f"peer, {LIMIT}": bench.peer("duckdb_pairs.py", "--memory-limit", LIMIT, *spill),
+        "peer, no limit": bench.peer("duckdb_pairs", "rows", str(rows)),
+        f"peer, {LIMIT}": bench.peer("duckdb_pairs", "--memory-limit", LIMIT, "rows", str(rows)),
     }
     print(f"\n{num_rows:,} rows, DuckDB memory_limit {LIMIT} ({load()})", flush=True)
     first = None
@@ -128,17 +131,6 @@ def large(bench: Bench) -> None:
         print(f"  {name:26}{_line(spent)}  our pairs are {ratio:.2f} of it", flush=True)
     print("  goal 0.8 of the peer, below 5,000 MB")
     rows.unlink()
-
-
-def spark(bench: Bench) -> None:
-    """Pairs alone on Spark local[2], against higher-order functions. CPU is the driver's alone."""
-    num_rows = bench.rows // 2
-    rows = log(bench.data, num_rows)
-    conf = "engine={kind: spark, master: 'local[2]', conf: {spark.driver.memory: 4g, "
-    conf += "spark.sql.shuffle.partitions: '4'}}"
-    ours = bench.ours(rows, "pairs.yaml", conf)
-    peer = bench.peer("spark_pairs.py", str(rows.resolve()))
-    bench.against(f"Spark local[2], pairs, {num_rows:,} rows", 1.1, ours, peer)
 
 
 def length(bench: Bench) -> None:
@@ -303,9 +295,20 @@ def steps(bench: Bench) -> None:
         report(log(bench.data, bench.rows), HERE / config, bench.data)
 
 
+def rates(bench: Bench) -> None:
+    """What each step on Spark costs a core, and days of a billion impressions and more by that."""
+    if not _has_spark():
+        print(NO_SPARK)
+        return
+    from bench.rates import report
+
+    print(f"\nrates on Spark local[2], {bench.rows:,} rows ({load()})", flush=True)
+    for line in report(bench.data, bench.rows, bench.times):
+        print(line, flush=True)
+
+
 BENCHES: dict[str, Callable[[Bench], None]] = {
-    "pairs": pairs,
-    "lists": lists,
+    "peers": peers,
     "everything": everything,
     "length": length,
     "simulate": simulate,
@@ -318,7 +321,7 @@ BENCHES: dict[str, Callable[[Bench], None]] = {
     "quality": quality,
     "clean_days": clean_days,
     "steps": steps,
-    "spark": spark,
+    "rates": rates,
     "large": large,
 }
 

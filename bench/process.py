@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from types import MappingProxyType
 
+PR_SET_CHILD_SUBREAPER = 36  # of prctl(2)
+
 
 @dataclass(frozen=True)
 class Cost:
-    """seconds: wall; cpu: user + system seconds; peak: resident MB of the largest process."""
+    """seconds: wall; cpu: user + system seconds of it and of all that it started; peak: resident MB
+    of the largest process of these."""
 
     seconds: float
     cpu: float
@@ -40,7 +45,24 @@ def cost(command: list[str], folder: Path, start: Path | None = None) -> Cost:
         if process.returncode:
             talk.seek(0)
             sys.exit(f"{' '.join(words)}\n{talk.read().decode()[-3000:]}")
-    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+        usages = [usage, *_left_behind()]
+    cpu = sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    return Cost(seconds, cpu, max(usage.ru_maxrss for usage in usages) / 1024)
+
+
+def _left_behind() -> Iterator[resource.struct_rusage]:
+    """What processes used that outlived who started them, as Spark's JVM does."""
+    while True:
+        try:
+            yield os.wait4(-1, 0)[2]
+        except ChildProcessError:
+            return
+
+
+def adopt_orphans() -> None:
+    """Have processes whose parent is gone become ours, so that what they used is known (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def side_by_side(

@@ -50,6 +50,7 @@ from rankdistill.settings import Settings
 from rankdistill.store.builds import Build, BuildInfo, DayFacts
 from rankdistill.store.dataset import DataSet, Staging
 from rankdistill.store.parts import Part
+from rankdistill.store.room import no_room
 from rankdistill.store.staging import remove_parts
 from rankdistill.verdict import keep_beside, mend_beside
 from rankdistill.verified import verified
@@ -169,9 +170,12 @@ def _build(
     staging = data_set.begin()
     try:
         return _publish(prepared, engine, data_set, staging, force, notify)
-    except (UserError, UserErrors):
+    except (UserError, UserErrors, OSError) as fault:
+        written = data_set.staged_bytes(staging)
         with suppress(OSError):  # the fault that is told comes first; gc finds what is left
             data_set.discard(staging)
+        if isinstance(fault, OSError) and (lacking := no_room(fault, staging.root, written)):
+            raise lacking from fault
         raise
 
 

@@ -59,7 +59,10 @@ def unit(bits: np.ndarray) -> np.ndarray:
 
 def name_key(name: str) -> int:
     """The xxh64 of one string: for purposes of draws and names of columns."""
-    return int(xxh64(pa.array([name]))[0])
+    text = name.encode()
+    ends = pa.py_buffer(np.array([0, len(text)], dtype=np.int64))
+    # pa.array would load pandas where it is installed, half a second.
+    return int(xxh64(pa.LargeStringArray.from_buffers(1, ends, pa.py_buffer(text)))[0])
 
 
 def xxh64(column: pa.Array | pa.ChunkedArray) -> np.ndarray:

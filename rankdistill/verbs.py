@@ -19,17 +19,16 @@ from typing import Any
 from rankdistill import __version__
 from rankdistill.errors import (
     PlaceError,
-    ResourceError,
     UserError,
     UserErrors,
     printable,
     render,
 )
 from rankdistill.store.outputs import refuse_foreign, write
+from rankdistill.store.room import no_room, number_of
 
 OUR_BUG = 5
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -226,7 +225,7 @@ def leave_if_stopped(code: int) -> None:
 def _told(run: Run, fault: BaseException) -> tuple[int, list[UserError]]:
     """Say what went wrong; the exit code, and the user's faults."""
     if isinstance(fault, OSError):
-        fault = _of_the_machine(fault) or fault
+        fault = _of_the_machine(fault, run.data_set or os.getcwd()) or fault
     if isinstance(fault, UserError | UserErrors):
         errors = list(fault.errors) if isinstance(fault, UserErrors) else [fault]
         for error in errors:
@@ -239,12 +238,15 @@ def _told(run: Run, fault: BaseException) -> tuple[int, list[UserError]]:
     return OUR_BUG, []
 
 
-def _of_the_machine(fault: OSError) -> UserError | None:
-    """A disk that is full and a place that is closed to us, which no code of ours can mend."""
-    where, why = str(fault.filename or "no file was named"), os.strerror(fault.errno or 0)
-    if fault.errno in DISK_FULL:
-        return ResourceError("E0402", why, found=where, help="make room, and run it again")
-    if fault.errno in NOT_ALLOWED:
-        told = f"the system does not let us: {why}"
+def _of_the_machine(fault: OSError, place: str) -> UserError | None:
+    """A disk that is full and a place that is closed to us, which no code of ours can mend.
+
+    place: where the verb writes, for faults that name no file."""
+    if (lacking := no_room(fault, place)) is not None:
+        return lacking
+    number = number_of(fault)
+    if number in NOT_ALLOWED:
+        told = f"the system does not let us: {os.strerror(number)}"
+        where = str(fault.filename or place)
         return PlaceError("E0202", told, found=where, help="name a place that is yours to use")
     return None

@@ -5,10 +5,13 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from bench import spark_events
 
 pytest_plugins = ["tests.fault_table", "pytester"]
 
@@ -53,12 +56,19 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 @pytest.fixture(scope="session")
-def spark() -> Iterator[Any]:
+def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the event log of the session `spark`."""
+    return tmp_path_factory.mktemp("events")
+
+
+@pytest.fixture(scope="session")
+def spark(events: Path) -> Iterator[Any]:
     """A `local[2]` session; engines made while it lives use it and leave it running."""
     from rankdistill.engines.spark_options import SparkOptions
     from rankdistill.engines.spark_session import Session
 
     conf = {"spark.sql.shuffle.partitions": "4", "spark.driver.memory": "1g"}
+    conf |= spark_events.conf(events)
     session = Session(SparkOptions(master="local[2]", conf=conf))
     yield session.spark
     session.close()

@@ -72,9 +72,8 @@ def main() -> None:
     parser.add_argument("log")
     parser.add_argument("out")
     parser.add_argument("--memory-limit")
-    parser.add_argument("--spill", default=".")
     chosen = parser.parse_args()
-    config = {"temp_directory": chosen.spill}
+    config = {"temp_directory": f"{chosen.out}.spill"}
     if chosen.memory_limit:
         config["memory_limit"] = chosen.memory_limit
     connection = duckdb.connect(config=config)

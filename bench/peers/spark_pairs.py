@@ -1,20 +1,27 @@
 """The pairs table as a good hand would write it for Spark, with higher-order functions.
 
-spark_pairs.py LOG OUT, two local cores; the same draws as in duckdb_pairs.py.
+spark_pairs.py LAYOUT LOG OUT; the same draws as in duckdb_pairs.py.
 """
 
 from __future__ import annotations
 
-import argparse
+from pyspark.sql import DataFrame, SparkSession
 
-from pyspark.sql import SparkSession
+from bench.peers.spark_session import ZIPPED, run
 
-REQUESTS = """
+FROM_ROWS = """
 SELECT request_id, first(user_id) AS user_id, first(request_time) AS request_time,
     sort_array(collect_list(struct(
         rank, item_id, teacher_score, coalesce(click, 0) > 0 AS clicked))) AS c
 FROM parquet.`{log}` GROUP BY request_id
 """
+FROM_LISTS = f"""
+SELECT request_id, user_id, request_time, transform({ZIPPED}, x -> named_struct('rank', x.rank,
+    'item_id', x.item_id, 'teacher_score', x.teacher_score,
+    'clicked', coalesce(x.click, 0) > 0)) AS c
+FROM parquet.`{{log}}`
+"""
+LAYOUTS = {"rows": FROM_ROWS, "lists": FROM_LISTS}
 NEGATIVES = """
 SELECT *, filter(sequence(1, size(c)), i -> NOT c[i - 1].clicked) AS negatives FROM requests
 """
@@ -48,26 +55,12 @@ FROM drawn
 """
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("log")
-    parser.add_argument("out")
-    chosen = parser.parse_args()
-    spark = (
-        SparkSession.builder.master("local[2]")
-        .config("spark.driver.memory", "4g")
-        .config("spark.sql.shuffle.partitions", "4")
-        .config("spark.sql.execution.bypassPartialAggregation", "true")
-        .config("spark.ui.enabled", "false")
-        .config("spark.sql.parquet.compression.codec", "zstd")
-        .getOrCreate()
-    )
-    spark.sql(REQUESTS.format(log=chosen.log)).createOrReplaceTempView("requests")
+def pairs(spark: SparkSession, layout: str, log: str) -> DataFrame:
+    spark.sql(LAYOUTS[layout].format(log=log)).createOrReplaceTempView("requests")
     for name, sql in (("eligible", NEGATIVES), ("urns", URNS), ("drawn", DRAWN)):
         spark.sql(sql).createOrReplaceTempView(name)
-    spark.sql(PAIRS).write.parquet(chosen.out)
-    spark.stop()
+    return spark.sql(PAIRS)
 
 
 if __name__ == "__main__":
-    main()
+    run(pairs)

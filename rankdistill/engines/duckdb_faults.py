@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from pathlib import Path
+
 import duckdb
 import pyarrow as pa
 
@@ -10,17 +14,18 @@ from rankdistill.errors import ResourceError
 # Of damaged pages DuckDB raises its base class and any other; faults of our SQL are ours.
 # RuntimeError: where its message would quote bytes that are no UTF-8.
 FAULTS = (duckdb.Error, pa.ArrowException, OSError, RuntimeError)
+NO_ROOM = ("No space left", "max_temp_directory_size", "File too large", "quota exceeded")
 OURS = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
 
 
 def told(fault: BaseException) -> ResourceError | None:
     """What the machine lacks; None where the fault lies in what was read."""
     text = str(fault)
-    if "No space left" in text or "max_temp_directory_size" in text:
+    if any(sign in text for sign in NO_ROOM):
         return ResourceError(
             "E0402",
             "the disk is full: a sort cannot spill",
-            found=first_line(fault),
+            found=first_line(fault) + _free(text),
             help="free space, or set engine.temp_directory to a larger disk",
         )
     if isinstance(fault, duckdb.OutOfMemoryException):
@@ -31,6 +36,14 @@ def told(fault: BaseException) -> ResourceError | None:
             help="raise engine.memory_limit, or free disk for spilling",
         )
     return None
+
+
+def _free(text: str) -> str:
+    """What the disk has of the file that a fault names, if it names one."""
+    if (named := re.search(r'file "([^"]+)"', text)) is None:
+        return ""
+    place = next(each for each in Path(named[1]).absolute().parents if each.exists())
+    return f"; {shutil.disk_usage(place).free / 1e6:,.1f} MB free at {place}"
 
 
 def first_line(fault: BaseException) -> str:

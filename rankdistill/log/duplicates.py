@@ -10,6 +10,8 @@ from rankdistill.lists.batch import numbers
 from rankdistill.lists.order import text_order
 from rankdistill.log.canonical import Candidates
 
+ODD = U64(0x9E3779B97F4A7C15)  # 2^64 by the golden ratio, as in multiplicative hashing (Knuth)
+
 
 def judge_duplicates(
     raw: pa.RecordBatch, candidates: Candidates, request: np.ndarray, *, by_place: bool
@@ -55,15 +57,27 @@ def _candidate_rows(candidates: Candidates, request: np.ndarray) -> np.ndarray:
     else:
         items = xxh64(column)
     num_requests = int(request[-1]) + 1 if len(request) else 0
-    key = splitmix64(items ^ splitmix64(np.arange(num_requests, dtype=U64))[request])
+    pairs = items ^ splitmix64(np.arange(num_requests, dtype=U64))[request]
+    # The high half of a product is hash enough to leave few rows, and half the work to sort.
+    key = ((pairs * ODD) >> U64(32)).astype(np.uint32)
     if candidates.verdict.code.any():
-        key = key[candidates.verdict.passed]
+        passed = np.flatnonzero(candidates.verdict.passed)
+        rows = passed[_repeated(key[passed])]
+    else:
+        rows = _repeated(key)
+    return rows[_repeated(splitmix64(pairs[rows]))]
+
+
+def _repeated(key: np.ndarray) -> np.ndarray:
+    """Where a key stands that stands elsewhere, too; ascending. key: unsigned integers."""
     ordered = np.sort(key)
     twice = ordered[1:][ordered[1:] == ordered[:-1]]
     if not len(twice):
         return np.zeros(0, dtype=np.int64)
-    passed = np.flatnonzero(candidates.verdict.passed)
-    return passed[np.isin(key, twice)]
+    near = np.zeros(2**16, dtype=bool)
+    near[twice.astype(np.uint16)] = True
+    rows = np.flatnonzero(near[key.astype(np.uint16)])
+    return rows[np.isin(key[rows], twice)]
 
 
 def _float(columns: dict[str, pa.Array], name: str, rows: pa.Array) -> np.ndarray:

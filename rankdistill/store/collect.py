@@ -62,6 +62,11 @@ def discard(root: Path, build_id: str) -> None:
     _remove_empty(root, build_id)
 
 
+def bytes_under(root: Path, build_id: str) -> int:
+    """What the parts below one prefix take."""
+    return sum((root / path).stat().st_size for path in _parts_under(root, build_id))
+
+
 def _forget(root: Path, retention_hours: float, keep_builds: int, dry_run: bool) -> list[Build]:
     """Forget old builds; those that are left."""
     while True:

@@ -75,9 +75,17 @@ class DataSet:
             delta.refuse_types(self.root / table, schema)
 
     def discard(self, staging: Staging) -> None:
-        """Give a build up: its parts, which nobody has seen, are removed at once."""
-        collect.discard(self.root, staging.build_id)
-        staging.release()
+        """Give a build up: its parts, which nobody has seen, are removed at once.
+
+        One that is published stays as it is.
+        """
+        if not staging.is_over:
+            collect.discard(self.root, staging.build_id)
+            staging.release()
+
+    def staged_bytes(self, staging: Staging) -> int:
+        """What a build under way takes of the disk by now."""
+        return collect.bytes_under(self.root, staging.build_id)
 
     def publish(
         self,

@@ -43,6 +43,11 @@ class Staging:
     heads: Mapping[str, int]
     _lock: IO[str] = field(repr=False, compare=False)
 
+    @property
+    def is_over(self) -> bool:
+        """Published, or given up."""
+        return self._lock.closed
+
     def release(self) -> None:
         """No longer alive: what is not published is for `gc`."""
         self._lock.close()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from rankdistill.errors import TrainingError
 from rankdistill.store.files import FILE_MODE, replace_text, sha256
+from rankdistill.store.room import number_of
 
 FOLDER = "checkpoints"
 VERSION = 1
@@ -54,8 +54,8 @@ def save(folder: Path, name: str, checkpoint: Checkpoint) -> None:
 
 def _of_the_system(fault: SafetensorError, place: Path) -> Exception:
     """The system's error that safetensors tells in words; itself where it tells of none."""
-    number = re.search(r"os error (\d+)", str(fault))
-    return OSError(int(number[1]), os.strerror(int(number[1])), str(place)) if number else fault
+    number = number_of(fault)
+    return OSError(number, os.strerror(number), str(place)) if number is not None else fault
 
 
 def load(folder: Path, name: str) -> Checkpoint:
