@@ -64,7 +64,7 @@ def test_a_missing_part_of_a_measure_is_named(key):
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "told"),
+    ("path", "value", "says"),
     [
         ("schema_version", 2, "schema_version 2, and this version knows 1"),
         ("schema_version", "x" * 1000, "and this version knows 1"),
@@ -100,8 +100,8 @@ def test_a_missing_part_of_a_measure_is_named(key):
 @pytest.mark.fault(
     "43", "metrics.json that contradicts itself or its schema, or of another version", times=1
 )
-def test_what_is_wrong_is_told(path, value, told, trial, told):
-    assert told in refused(changed(path, value))
+def test_what_is_wrong_is_told(path, value, says, trial, told):
+    assert says in refused(changed(path, value))
 
 
 def test_a_verdict_that_chance_explains_is_none_too_mild_and_a_segment_is_judged_too():
