@@ -55,7 +55,7 @@ setup(
         "onnx": ["onnx>=1.17", "onnxscript>=0.3", "onnxruntime>=1.20"],
         "tfrecord": ["google-crc32c>=1.5"],
         "dev": [
-            "pyspark>=4.0,<5",
+            "pyspark[connect]>=4.0,<5",
             "pandas>=2.2,<3",
             "pytest>=8",
             "pytest-xdist",

@@ -21,6 +21,7 @@ from rankdistill.quality.cookbook import cookbook, measure_of
 from rankdistill.quality.text_table import text_table
 from rankdistill.settings import Settings, read_settings
 from rankdistill.store.dataset import DataSet
+from rankdistill.store.outputs import refuse_table
 from rankdistill.summary import build_summary, span_of
 from rankdistill.verbs import Run
 from rankdistill.verdict import keep_beside, kept_gates
@@ -67,6 +68,7 @@ def data_set(config: str | None, data: str | None) -> DataSet:
 def simulate(run: Run, out: str, config: str | None, overrides: list[str]) -> None:
     document = read_file(config) if config else read_document("{}", "--set")
     options = load(SimulateOptions, apply_overrides(document, overrides))
+    refuse_table(out)
     run.notify("started", rows=options.num_requests * options.days)
     made = simulate_log(
         Path(out), options, on_progress=lambda done: run.notify("progress", rows=done)

@@ -31,8 +31,9 @@ from rankdistill.store.outputs import (
     refuse_foreign,
     write,
 )
+from rankdistill.store.verify import refuse_damaged
 from rankdistill.verbs import Run
-from rankdistill.verdict import days_read, judged_build, read_file
+from rankdistill.verdict import asked_days, days_read, judged_build, read_file
 
 
 def is_page(start: str) -> bool:
@@ -98,13 +99,17 @@ def find(asked: Asked) -> Found:
 
 
 def _recomputed(asked: Asked) -> Found:
-    """`find` with states computed again from the tables. Raises InputError E0604, too."""
+    """`find` with states computed again from the tables. Raises InputError E0604, and
+    PlaceError E0204 of a damaged part, too."""
     from rankdistill.recompute import recomputed
 
     settings, options = chosen(asked.config, asked.overrides)
     if asked.metrics:
         raise ConfigError("E0105", "--recompute reads tables: give --data or --config")
     data_set, build = _build(asked, settings)
+    days = asked_days(data_set, build, asked.dts or None)
+    parts = [part for table in build.tables for part in data_set.parts(table, build)]
+    refuse_damaged(data_set.root, build, [part for part in parts if part.dt in days])
     document, notes = recomputed(data_set, build, options, settings, asked.dts or None)
     return Found(document, f"build {build.number} of {data_set.root.name}", options, notes)
 

@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
+
 from rankdistill.cross_request import exchange
+from rankdistill.engines.delivered import delivered_schema
 from rankdistill.feature_tables import table_lines
 from rankdistill.log.files import Opened
 from rankdistill.log.mapping import ABOVE_ZERO
 from rankdistill.measuring import facts_for_measures
 from rankdistill.prepare import Prepared
 from rankdistill.samples.sources import ORDER
+
+# Of a row in Spark's shuffle: eight bytes a column and eight for the nulls of 64 of them. How long
+# a text is nobody knows before it is read: an id or a day fills two such words.
+WORD, TEXT = 8, 16
+# Before compression, of one task; its rows are collected into lists in an executor's heap.
+TASK_BYTES = 256 * 2**20
 
 
 def exchanges(prepared: Prepared) -> str:
@@ -43,6 +52,8 @@ def settings_lines(prepared: Prepared, num_rows: int) -> Iterator[str]:
     )
     yield f"output    {settings.output}, engine {settings.engine.kind}, seed {settings.seed}"
     yield f"exchanges {exchanges(prepared)}"
+    if settings.engine.kind == "spark" and prepared.query.group:
+        yield _shuffle(delivered_schema(prepared.query), num_rows)
     by_student, by_log = _filled_in(prepared)
     also = f"; the log sets {', '.join(by_log)}" if by_log else ""
     yield f"student   {settings.student}; it sets {', '.join(by_student) or 'nothing here'}{also}"
@@ -61,6 +72,18 @@ def settings_lines(prepared: Prepared, num_rows: int) -> Iterator[str]:
         listed = "" if prepared.listed is None else f", and {_items(prepared.listed[0])}"
         short = ", missing days allowed" if chosen.allow_short_history else ""
         yield f"catalogue of a day: the items of {own}{listed}{short}"
+
+
+def _shuffle(columns: pa.Schema, num_rows: int) -> str:
+    """What the grouping of rows moves, and into how many tasks that is best parted."""
+    num_texts = sum(not pa.types.is_primitive(kind) for kind in columns.types)
+    row = WORD * (len(columns) + -(-len(columns) // 64)) + TEXT * num_texts
+    total = num_rows * row
+    tasks = -(-total // TASK_BYTES)
+    return (
+        f"shuffle   {num_rows:,} rows of about {row:,} bytes, {total / 1e6:,.0f} MB before "
+        f"compression; spark.sql.shuffle.partitions: {max(tasks, 1):,} or more, no fewer than cores"
+    )
 
 
 def _items(opened: Opened) -> str:

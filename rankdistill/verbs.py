@@ -150,7 +150,7 @@ class Run:
         }
         try:
             write(Path(target), json.dumps(result, indent=1, default=str) + "\n")
-        except PlaceError as fault:
+        except UserError as fault:
             if self.result_file is not None:
                 self.say(f"warning: {fault.message}")
 

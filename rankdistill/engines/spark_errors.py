@@ -12,6 +12,8 @@ from rankdistill.errors import InputError, ResourceError, UserError
 _OURS = re.compile(r"rankdistill\.errors\.(\w+): error\[(E\d{4})\]: (.+)")
 _FILE = re.compile(r"while reading file (\S+?)\.?\s")
 _CAUSE = re.compile(r"^(?:Caused by: )?[\w.$]+(?:Exception|Error): (.+)$", re.MULTILINE)
+_NO_PYTHON = re.compile(r'Cannot run program "([^"]+)"')
+_NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 _READING = (
     "FAILED_READ_FILE",
     "CANNOT_READ_FILE",
@@ -50,6 +52,14 @@ def user_error(text: str) -> UserError | None:
             "the disk is full",
             found=_cause(text),
             help="free the disk, or name another with engine.conf spark.local.dir",
+        )
+    if lacking := _NO_PYTHON.search(text) or _NO_MODULE.search(text):
+        return ResourceError(
+            "E0404",
+            f"Spark's workers lack {lacking[1]}",
+            found=_cause(text),
+            help="give them our zip (--py-files) and a Python with our packages (--archives and "
+            "PYSPARK_PYTHON), as docs/cluster.md has it",
         )
     if any(sign in text for sign in _MEMORY):
         return ResourceError(

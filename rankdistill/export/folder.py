@@ -14,9 +14,11 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rankdistill.errors import PlaceError
+from rankdistill.errors import PlaceError, UserError
 from rankdistill.store import place
 from rankdistill.store.files import DIR_MODE, FILE_MODE, sha256, sync
+from rankdistill.store.outputs import refuse_table
+from rankdistill.store.room import no_room
 
 MANIFEST = "manifest.json"
 GROUP_ROWS = 65_536
@@ -119,6 +121,7 @@ def new_folder(out: str | Path, data_set: Path) -> Iterator[Folder]:
 
 
 def _refuse_unfit(out: str | Path, data_set: Path) -> Path:
+    refuse_table(out)
     if os.path.isdir(out) and (inside := sorted(os.listdir(out))):
         raise PlaceError(
             "E0201",
@@ -139,8 +142,8 @@ def _appear(draft: Path, final: Path) -> None:
     sync(final.parent)
 
 
-def _unmade(out: str | Path, error: OSError) -> PlaceError:
-    return PlaceError(
+def _unmade(out: str | Path, error: OSError) -> UserError:
+    return no_room(error, out) or PlaceError(
         "E0202",
         f"the folder {out} cannot be made: {error.strerror}",
         found=str(error.filename),

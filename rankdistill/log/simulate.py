@@ -96,7 +96,7 @@ def _claim(out: Path, options: SimulateOptions) -> dict[str, Any]:
             out.mkdir(parents=True, exist_ok=True)
             _write_marker(out, wanted)
             return wanted
-    except OSError as error:
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
         raise _refusal(out, f"it cannot be used ({error.strerror})") from None
     try:
         found = json.loads((out / MARKER).read_text(encoding="utf-8"))
@@ -124,7 +124,11 @@ def _refusal(out: Path, why: str) -> PlaceError:
 
 def _write_marker(out: Path, marker: dict[str, Any]) -> None:
     fresh = out / f"{MARKER}.new"
-    fresh.write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
+    try:
+        fresh.write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
+    except OSError:  # half of it would be somebody else's file to the next run
+        fresh.unlink(missing_ok=True)
+        raise
     fresh.replace(out / MARKER)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +91,25 @@ def make_dirs(root: Path, inside: str) -> None:
                 found=name[:60] + "...",
                 help="shorten the values of dt, or the output folder's own path",
             ) from None
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[bool]:
+    """Whether nobody else is in such a block of `folder`; the lock goes with the process.
+
+    Nothing is written, so a folder of somebody else's stays as it is. True, too, where the file
+    system knows no locks of folders.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    is_free = True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as fault:
+        is_free = fault.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    try:
+        yield is_free
+    finally:
+        os.close(handle)
 
 
 def sync(path: Path) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
 
-from rankdistill.errors import PlaceError
+from rankdistill.errors import PlaceError, UserError
 from rankdistill.store.files import refuse_link, replace_text
+from rankdistill.store.room import no_room
 
 NEAR = 65_536  # bytes at a file's start that tell what it is
 IsOurs = Callable[[str], bool]  # of such a start
@@ -41,6 +42,19 @@ def refuse_foreign(path: str | Path, is_ours: IsOurs, what: str) -> None:
 
 def refuse_folder(out: str, files: Mapping[str, IsOurs]) -> None:
     """PlaceError E0202 where `out` is no place for these files, or holds others called so."""
+    refuse_table(out)
+    real = Path(os.path.realpath(out))
+    nearest = next(place for place in (real, *real.parents) if place.exists())
+    if not nearest.is_dir():
+        raise PlaceError(
+            "E0202", f"{out} cannot be written", found=f"{nearest} is a file", help="name a folder"
+        )
+    for name, is_ours in files.items():
+        refuse_foreign(Path(out) / name, is_ours, "none that rankdistill wrote")
+
+
+def refuse_table(out: str | Path) -> None:
+    """PlaceError E0202 where `out` lies in a table of a data set."""
     real = Path(os.path.realpath(out))
     table = next((p for p in (real, *real.parents) if (p / "_delta_log").is_dir()), None)
     if table is not None:
@@ -50,13 +64,6 @@ def refuse_folder(out: str, files: Mapping[str, IsOurs]) -> None:
             found=str(table),
             help="name a folder of its own",
         )
-    nearest = next(place for place in (real, *real.parents) if place.exists())
-    if not nearest.is_dir():
-        raise PlaceError(
-            "E0202", f"{out} cannot be written", found=f"{nearest} is a file", help="name a folder"
-        )
-    for name, is_ours in files.items():
-        refuse_foreign(Path(out) / name, is_ours, "none that rankdistill wrote")
 
 
 def made_folder(out: str) -> Path:
@@ -70,7 +77,7 @@ def made_folder(out: str) -> Path:
 
 
 def write(place: Path, text: str) -> None:
-    """A file as a whole. PlaceError E0202 where it cannot be."""
+    """A file as a whole. PlaceError E0202 where it cannot be, ResourceError E0402 without room."""
     try:
         replace_text(place, text)
     except OSError as fault:
@@ -87,7 +94,7 @@ def append(place: str, text: str) -> None:
         raise _unwritable(place, fault) from fault
 
 
-def _unwritable(place: str, fault: OSError) -> PlaceError:
-    return PlaceError(
+def _unwritable(place: str, fault: OSError) -> UserError:
+    return no_room(fault, place) or PlaceError(
         "E0202", f"{place} cannot be written", found=str(fault.strerror), help="name another place"
     )

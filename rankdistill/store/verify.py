@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +36,7 @@ class Report:
 
     def refuse_faults(self, root: Path) -> None:
         """PlaceError E0204 naming the files, where there are faults."""
-        if self.faults:
-            raise PlaceError(
-                "E0204",
-                f"build {self.build} of {root} is damaged: {len(self.faults)} files",
-                found="; ".join(f"{f.file}: {f.reason}" for f in self.faults[:5]),
-                help="restore them from a copy, or build their dt again with --force",
-            )
+        _refuse(root, self.build, self.faults)
 
 
 def verify(root: Path, build: Build, *, content: bool) -> Report:
@@ -54,7 +48,32 @@ def verify(root: Path, build: Build, *, content: bool) -> Report:
             parts += parts_of(root, build, table)
         except PlaceError as error:
             faults.append(Fault(f"{table}/_delta_log", error.message))
+    faults += _faults(root, parts, content=content)
+    return Report(
+        build=build.number,
+        num_parts=len(parts),
+        num_bytes=sum(part.num_bytes for part in parts),
+        faults=tuple(faults),
+        strays=tuple(_strays(root, parts)),
+    )
 
+
+def refuse_damaged(root: Path, build: Build, parts: Sequence[Part]) -> None:
+    """PlaceError E0204 naming those of some parts of `build` that are not what was written."""
+    _refuse(root, build.number, _faults(root, parts, content=True))
+
+
+def _refuse(root: Path, build: int, faults: Sequence[Fault]) -> None:
+    if faults:
+        raise PlaceError(
+            "E0204",
+            f"build {build} of {root} is damaged: {len(faults)} files",
+            found="; ".join(f"{f.file}: {f.reason}" for f in faults[:5]),
+            help="restore them from a copy, or build their dt again with --force",
+        )
+
+
+def _faults(root: Path, parts: Sequence[Part], *, content: bool) -> list[Fault]:
     def judge(part: Part) -> str | None:
         file = root / part.table / part.path
         reason = fault(file, part)
@@ -64,18 +83,11 @@ def verify(root: Path, build: Build, *, content: bool) -> Report:
 
     with ThreadPoolExecutor(8) as pool:
         reasons = list(pool.map(judge, parts))
-    faults += [
+    return [
         Fault(f"{part.table}/{part.path}", reason)
         for part, reason in zip(parts, reasons, strict=True)
         if reason
     ]
-    return Report(
-        build=build.number,
-        num_parts=len(parts),
-        num_bytes=sum(part.num_bytes for part in parts),
-        faults=tuple(faults),
-        strays=tuple(_strays(root, parts)),
-    )
 
 
 def _strays(root: Path, parts: Iterable[Part]) -> list[str]:

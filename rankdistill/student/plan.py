@@ -15,6 +15,7 @@ import torch
 from rankdistill.features.join import Join
 from rankdistill.samples.grade_rules import RankBucket
 from rankdistill.store.dataset import Build, DataSet
+from rankdistill.store.verify import refuse_damaged
 from rankdistill.student.device import device_of
 from rankdistill.student.drawing import NEGATIVES, Drawing
 from rankdistill.student.fields.encode import Fields
@@ -109,6 +110,26 @@ class Plan:
             columns=list(dict.fromkeys([*names, *keys])),
             between=between,
         )
+
+    def refuse_damaged(self) -> None:
+        """PlaceError E0204 where a part to be read is not what was written, by its digest."""
+        lists = {p.file for source in (self.learned, self.held_out) for p in source.pieces}
+        stored = [
+            kind for kind in self.drawn if kind == NEGATIVES or self.options.samples != "fresh"
+        ]
+        tables = {"lists", *stored} & {*self.build.tables}
+        parts = [p for table in sorted(tables) for p in self.data_set.parts(table, self.build)]
+        root, days = self.data_set.root, self.dts or self.build.days
+        read = [
+            part
+            for part in parts
+            if (
+                str(root / "lists" / part.path) in lists
+                if part.table == "lists"
+                else part.dt in days
+            )
+        ]
+        refuse_damaged(root, self.build, read)
 
     def facts(self) -> dict[str, Any]:
         """What the run is made of, as JSON values."""

@@ -4,7 +4,8 @@ leaves."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import torch
 
 from rankdistill.errors import TrainingError
-from rankdistill.store.outputs import made_folder
+from rankdistill.store.files import alone
+from rankdistill.store.outputs import made_folder, refuse_table
 from rankdistill.student import checkpoint as checkpoints
 from rankdistill.student import warm, watch
 from rankdistill.student.device import exactly
@@ -155,20 +157,41 @@ def _train(
     chosen, before = plan.options, None
     if chosen.start.run is not None:
         before = Before.open(Path(chosen.start.run), chosen, list(plan.objectives.terms))
-    if group.is_first:
-        _begin(plan, folder, before, say)
-    group.told(None)  # the others read what it wrote
-    run = Run(plan, folder, notify, say, group, before)
-    trainer = run.trainer()
-    run.start(trainer)
-    if run.facts["student"] is not None:
-        say(f"the run in {folder} has ended before: nothing is left to train")
-    notify("started", rows=_rows_left(run.facts, trainer.progress, plan))
-    if not group.is_first:
-        return trainer.fit()
-    done = _told(trainer, folder, chosen)
-    run.finish(trainer)
-    return done
+    with _alone_in(plan, folder) if group.is_first else nullcontext():
+        if group.is_first:
+            _begin(plan, folder, before, say)
+        group.told(None)  # the others read what it wrote
+        run = Run(plan, folder, notify, say, group, before)
+        trainer = run.trainer()
+        run.start(trainer)
+        if run.facts["student"] is not None:
+            say(f"the run in {folder} has ended before: nothing is left to train")
+        notify("started", rows=_rows_left(run.facts, trainer.progress, plan))
+        if not group.is_first:
+            return trainer.fit()
+        done = _told(trainer, folder, chosen)
+        run.finish(trainer)
+        return done
+
+
+@contextmanager
+def _alone_in(plan: Plan, folder: Path) -> Iterator[None]:
+    """The run's folder, made where it is not there, and nobody else's until the block ends.
+
+    Raises PlaceError E0202, E0204 before there is one, TrainingError E0503 where another process
+    trains in it.
+    """
+    refuse_table(folder)
+    plan.refuse_damaged()
+    made_folder(str(folder))
+    with alone(folder) as is_free:
+        if not is_free:
+            raise TrainingError(
+                "E0503",
+                f"another process trains in {folder}",
+                help="wait for it, or give another --out",
+            )
+        yield
 
 
 def _told(trainer: Trainer, folder: Path, chosen: TrainOptions) -> Progress:
@@ -199,11 +222,13 @@ def _rows_left(facts: dict[str, Any], done: Progress, plan: Plan) -> int:
 
 def _begin(plan: Plan, folder: Path, before: Before | None, say: Callable[[str], None]) -> None:
     """Fit the fields to the lists to train on and write run.json, where that is not done yet."""
-    made_folder(str(folder))
     begun = folder / BEGUN
     if (folder / RUN_FILE).exists():
-        refuse_other(folder, read_run(folder), plan)
-        return
+        there = read_run(folder)
+        if there["run"] == plan.hash() or checkpoints.names(folder / checkpoints.FOLDER):
+            refuse_other(folder, there, plan)
+            return
+        _set_free(folder)  # it was killed before it kept anything: nobody else is in the folder
     if any(folder.iterdir()) and not begun.exists():
         raise TrainingError(
             "E0503",
@@ -232,7 +257,7 @@ def _begin(plan: Plan, folder: Path, before: Before | None, say: Callable[[str],
 
 def _clear(folder: Path) -> None:
     """Take away what a run left that was killed before it had its fields, or failed."""
-    for name in (FOLDER, FEATURES, TENSORBOARD):
+    for name in (FOLDER, FEATURES, TENSORBOARD, checkpoints.FOLDER):
         shutil.rmtree(folder / name, ignore_errors=True)
     names = (folder / name for name in (EPOCHS, STEPS, MLFLOW_RUN))
     for file in (*names, *folder.glob("bad_batch*.json")):
@@ -241,7 +266,7 @@ def _clear(folder: Path) -> None:
 
 def _set_free(folder: Path) -> None:
     """A run that failed before it kept anything leaves its folder to any other."""
-    if not any((folder / checkpoints.FOLDER).glob("*")):
+    if not checkpoints.names(folder / checkpoints.FOLDER):
         (folder / BEGUN).touch()
         (folder / RUN_FILE).unlink()
 

@@ -150,12 +150,18 @@ class Submit:
 
     def __call__(self, job: str | Path, *arguments: str | Path) -> str:
         """Its stdout, from a run that ended well."""
+        done = self.run(job, *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def run(self, job: str | Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """The run, however it ended."""
         command = [str(Path(sys.executable).parent / "spark-submit")]
         command += ["--master", self.cluster.url, "--py-files", str(self.package)]
         command += [word for key, value in SMALL.items() for word in ("--conf", f"{key}={value}")]
         words = [*command, *self.more, str(HOME / "jobs" / job), *map(str, arguments)]
         python = {"PYSPARK_PYTHON": self.python, "PYSPARK_DRIVER_PYTHON": sys.executable}
-        done = subprocess.run(
+        return subprocess.run(
             words,
             capture_output=True,
             text=True,
@@ -164,8 +170,6 @@ class Submit:
             check=False,
             timeout=600,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
     def result(self, job: str, *arguments: str | Path) -> dict:
         """Its run_result.json; stdout is mixed with Spark's talk."""

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import sysconfig
+from dataclasses import replace
 from pathlib import Path
 
 import cluster_kit as kit
@@ -108,6 +109,22 @@ def test_the_mined_negatives_are_those_of_the_verb(there, here):
     )
     assert len(ours) > 2
     assert ours == theirs
+
+
+def test_a_second_run_is_up_to_date_and_exit_codes_come_through(there):
+    job, *given = JOBS["build"]
+    assert "up to date: build 1 of feed" in there(job, *given)
+    assert len(DataSet.open(there.here / "feed").versions()) == 1
+    done = there.run(job, "--config", "mine.yaml")
+    assert done.returncode == 2
+    assert "error[E01" in done.stdout  # spark-submit brings both together
+
+
+def test_workers_without_their_python_are_told_so(there):
+    job, *given = JOBS["build"]
+    done = replace(there, more=()).run(job, *given, "--force")
+    assert done.returncode == 4
+    assert "error[E0404]: Spark's workers lack ./environment/bin/python" in done.stdout
 
 
 def test_both_workers_ran_in_the_environment_of_the_archive_alone(there):

@@ -14,6 +14,7 @@ import pytest
 
 from rankdistill.engines.spark import Spark
 from rankdistill.engines.spark_options import SparkOptions
+from rankdistill.plan import plan
 from rankdistill.prepare import prepare
 
 pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("spark")]
@@ -87,6 +88,18 @@ def test_rows_are_shuffled_once_and_lists_never(tmp_path):
     lists = plan_of(log, tmp_path)
     assert len(re.findall(r"\bExchange\b", rows)) == 1
     assert len(re.findall(r"\bExchange\b", lists)) == 0
-    for plan in (rows, lists):
-        assert plan.count("MapInArrow") == 1
-        assert not re.search(r"Window|Join|BatchEvalPython|ArrowEvalPython|Sort\b", plan)
+    for text in (rows, lists):
+        assert text.count("MapInArrow") == 1
+        assert not re.search(r"Window|Join|BatchEvalPython|ArrowEvalPython|Sort\b", text)
+
+
+def test_a_plan_tells_what_spark_shuffles_and_of_duckdb_nothing(tmp_path):
+    log = kit.in_parquet(tmp_path, kit.odd_rows(300))
+    told = plan(kit.settings(log, tmp_path / "out", "spark")).lines
+    # Seven columns and eight bytes for their nulls; the ids of request and item are text.
+    assert [line for line in told if line.startswith("shuffle")] == [
+        f"shuffle   300 rows of about {7 * 8 + 8 + 2 * 16} bytes, 0 MB before compression; "
+        "spark.sql.shuffle.partitions: 1 or more, no fewer than cores"
+    ]
+    plain = plan(kit.settings(log, tmp_path / "out", "duckdb")).lines
+    assert not [line for line in plain if line.startswith("shuffle")]

@@ -64,6 +64,8 @@ def test_without_pyspark_the_message_says_how_to_get_it(monkeypatch):
         ("[FAILED_READ_FILE.NO_HINT] while reading file file:///a/b.parquet. X", "E0310", "/a/b."),
         ("java.lang.OutOfMemoryError: Java heap space", "E0403", "memory"),
         ("java.io.IOException: No space left on device", "E0402", "disk"),
+        ('java.io.IOException: Cannot run program "./e/bin/python": error=2', "E0404", "./e/bin"),
+        ("ModuleNotFoundError: No module named 'pyarrow'\n", "E0404", "pyarrow"),
         ("x\nrankdistill.errors.InputError: error[E0311]: no file\n", "E0311", "no file"),
     ],
 )

@@ -103,7 +103,10 @@ def _drop_unused(tower: UserTower, inputs: tuple[torch.Tensor, ...]) -> None:
 
 
 def save_program(program: torch.export.ExportedProgram, path: Path) -> None:
-    torch.export.save(program, path)
+    # Its own writer ends the process where the disk is full.
+    held = io.BytesIO()
+    torch.export.save(program, held)
+    path.write_bytes(held.getbuffer())
 
 
 def save_onnx(
