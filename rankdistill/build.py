@@ -22,7 +22,7 @@ from rankdistill.day_state import (
 from rankdistill.derive import HIDDEN, Windows, derive, listed_rows
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.engines.query import Engine
-from rankdistill.errors import UserError, UserErrors
+from rankdistill.errors import PlaceError, UserError, UserErrors
 from rankdistill.feature_tables import joined, judge_tables, stage, table_facts
 from rankdistill.features import join
 from rankdistill.judge import (
@@ -170,13 +170,25 @@ def _build(
     staging = data_set.begin()
     try:
         return _publish(prepared, engine, data_set, staging, force, notify)
-    except (UserError, UserErrors, OSError) as fault:
+    except Exception as fault:
+        if not staging.is_there:
+            raise _went_away(staging) from fault
+        if not isinstance(fault, UserError | UserErrors | OSError):
+            raise
         written = data_set.staged_bytes(staging)
         with suppress(OSError):  # the fault that is told comes first; gc finds what is left
             data_set.discard(staging)
         if isinstance(fault, OSError) and (lacking := no_room(fault, staging.root, written)):
             raise lacking from fault
         raise
+
+
+def _went_away(staging: Staging) -> PlaceError:
+    return PlaceError(
+        "E0202",
+        f"the output folder went away, or was replaced, while it was built into: {staging.root}",
+        help="put it back where it was, and build again",
+    )
 
 
 def _publish(

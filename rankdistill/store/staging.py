@@ -44,6 +44,11 @@ class Staging:
     _lock: IO[str] = field(repr=False, compare=False)
 
     @property
+    def is_there(self) -> bool:
+        """Whether its record is where it was put."""
+        return (self.root / FOLDER / f"{self.build_id}.json").exists()
+
+    @property
     def is_over(self) -> bool:
         """Published, or given up."""
         return self._lock.closed
