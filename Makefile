@@ -6,12 +6,13 @@ RUN := $(BIN)/python -m
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types schemas fault-test cluster-test bench dist environment clean
+.PHONY: help demo report test check format lint types schemas fault-test cluster-test bench dist environment clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(BIN)/.core: setup.py constraints.txt
+	@echo "installing into $(VENV): a minute or two"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
@@ -21,10 +22,16 @@ $(BIN)/.dev: $(BIN)/.core
 	@touch $@
 
 $(BIN)/.train: $(BIN)/.core
+	@echo "installing torch, for the students: minutes where it comes with GPU libraries"
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[train]'
 	@touch $@
 
-demo: $(BIN)/.train  ## simulate a log, build all samples, report, train two students (no Java)
+demo: $(BIN)/.core  ## simulate a log, build all samples, report, train two students (no Java)
+	@test -e $(BIN)/.train || $(MAKE) --no-print-directory report
+	@$(MAKE) --no-print-directory $(BIN)/.train
+	$(RUN) rankdistill demo
+
+report: $(BIN)/.core  ## the same up to the report, for which torch need not be fetched
 	$(RUN) rankdistill demo
 
 test: $(BIN)/.dev  ## all tests; Spark's run where Java 17+ is found

@@ -19,6 +19,7 @@ CODES = {
     "E0107": "A name or kind is not one of those known.",
     "E0108": "A --set override cannot be understood or applied.",
     "E0109": "An ${env:NAME} reference stands where none is read, or the variable is not set.",
+    "E0110": "The command line has a verb, an option or a value that is not known, or lacks one.",
     "E0201": "The output folder is not a data set of ours, and not empty.",
     "E0202": "The output place is refused: a file of another kind is there, it overlaps the input,"
     " leads through a symbolic link, is not a folder, or is or holds the home folder.",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rankdistill.errors import ConfigError, Place, UserErrors
+from rankdistill.errors import ConfigError, Place, UserErrors, closest
 from rankdistill.yaml_reader import MAX_BYTES, KeyPath, Mark, lines_of, read_block, read_value
 
 _SEGMENT = re.compile(r'"([^"]*)"|([^."=]+)')
@@ -45,7 +45,8 @@ def read_file(path: str | Path) -> Document:
         with open(path, "rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        fault = ConfigError("E0100", f"cannot open {path}: {error.strerror}")
+        told = f"cannot open {path}: {error.strerror}"
+        fault = ConfigError("E0100", told, found=_beside(path), help=_in_its_place(path))
         raise UserErrors([fault]) from None
     if len(content) > MAX_BYTES:
         raise UserErrors([ConfigError("E0100", f"{path} is over 1 MB")])
@@ -54,6 +55,24 @@ def read_file(path: str | Path) -> Document:
     except UnicodeDecodeError as error:
         fault = ConfigError("E0100", f"{path} is not UTF-8 at byte {error.start}")
         raise UserErrors([fault]) from None
+
+
+def _configs(folder: Path) -> list[str]:
+    """The YAML files of a folder, if it is one."""
+    return sorted(str(file) for kind in ("*.yaml", "*.yml") for file in folder.glob(kind))
+
+
+def _beside(path: str | Path) -> str:
+    folder = Path(path).parent
+    if not folder.is_dir():
+        return f"no folder {folder}"
+    names = [Path(name).name for name in _configs(folder)]
+    return f"{folder.absolute()} holds {', '.join(names[:8]) or 'no *.yaml'}"
+
+
+def _in_its_place(path: str | Path) -> str:
+    near = closest(str(path), _configs(Path(path).parent))
+    return f"--config {near}" if near else "write one: conf/hive_rows.yaml has every key to copy"
 
 
 def read_document(text: str, file: str) -> Document:

@@ -30,6 +30,7 @@ from rankdistill.summary import left_out
 from rankdistill.windows import beginnings, empty_catalogues, refuse_short
 
 SAMPLE = 0.01
+FEEDBACK = {"click", "clicks", "is_click", "clicked", "like", "is_like", "purchase", "label_click"}
 SMALL = 2_000_000  # log rows up to which a plan looks at all requests anyway
 # From here on a plan warns of a blow-up: rows of one request, rows per candidate.
 MANY_ROWS, MANY_PER_CANDIDATE = 100_000, 50
@@ -175,6 +176,7 @@ def misleading(prepared: Prepared, seen: Look) -> list[str]:
             f"samples.pairwise: {lost:.0%} of the strict teacher pairs lie inside one grade, and "
             "delta_ndcg never draws them: set strategy.floor, or a log_rank grade"
         )
+    found += _left_unmapped(prepared)
     found += [*judge_grades(total), *lone_candidates(prepared, total)]
     if prepared.mapping.options.teacher_order in ("rerank", "position"):
         found.append(
@@ -182,6 +184,17 @@ def misleading(prepared: Prepared, seen: Look) -> list[str]:
             "de-duplication and diversity behind that order; rank is the fine ranker's own"
         )
     return found
+
+
+def _left_unmapped(prepared: Prepared) -> list[str]:
+    """Columns of the log that are called as feedback mostly is, where none is mapped."""
+    likely = [name for name in prepared.log.schema.names if name.lower() in FEEDBACK]
+    if not likely or prepared.mapping.feedback_names:
+        return []
+    return [
+        "no feedback is mapped, so items that users responded to may become negatives: "
+        f"log.columns.feedback: [{', '.join(likely)}]"
+    ]
 
 
 def _stages_line(seen: Look) -> str:

@@ -81,6 +81,7 @@ def _find(data_set: DataSet, build: Build | None, request_id: str) -> tuple[pa.R
         "E0309",
         f'no request "{on_a_line(request_id)}" in {made}',
         found=f"there are, for example, {shown}" if shown else None,
+        help=f"rankdistill preview {shown.split(', ')[0]} --config FILE" if shown else None,
     )
 
 

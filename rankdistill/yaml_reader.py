@@ -130,7 +130,8 @@ def _compose(text: str, locate: Locate) -> yaml.Node | None:
     for number, line in enumerate(lines_of(text)):
         indent = line[: len(line) - len(line.lstrip(" \t"))]
         if "\t" in indent and indent != line:
-            _stop("a tab in the indentation; use spaces", locate(number, indent.index("\t")))
+            place = locate(number, indent.index("\t"))
+            _stop("a tab in the indentation", place, "indent by spaces, two to a level")
     try:
         loader = _Loader(text)
         try:
@@ -140,7 +141,9 @@ def _compose(text: str, locate: Locate) -> yaml.Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = _in_our_words(f"{error.context or ''} {error.problem or ''}".strip())
-        _stop(problem, locate(mark.line, mark.column) if mark else locate(0, 0))
+        is_indentation = "indentation" in problem
+        place = locate(mark.line, mark.column) if mark else locate(0, 0)
+        _stop(problem, place, "keys of one block begin in one column" if is_indentation else None)
     except yaml.reader.ReaderError as error:
         before = lines_of(text[: error.position])
         _stop(_in_our_words(str(error.reason)), locate(len(before) - 1, len(before[-1])))
@@ -154,8 +157,8 @@ def _in_our_words(problem: str) -> str:
     return next((ours for theirs, ours in _PROBLEMS.items() if theirs in problem), problem)
 
 
-def _stop(problem: str, place: Place) -> NoReturn:
-    raise UserErrors([ConfigError("E0101", problem, place=place)])
+def _stop(problem: str, place: Place, help: str | None = None) -> NoReturn:
+    raise UserErrors([ConfigError("E0101", problem, place=place, help=help)])
 
 
 def _tag(text: str) -> str:

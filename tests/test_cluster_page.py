@@ -13,16 +13,11 @@ import typer.main
 
 from rankdistill import cli
 from rankdistill.errors import ConfigError, InputError, PlaceError, ResourceError
+from tests.pages_kit import named
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "cluster.md").read_text()
 COMMANDS = typer.main.get_command(cli.app).commands
-
-
-def block(name):
-    found = re.search(rf"<!-- test: {name} -->\n```\w+\n(.*?)```", PAGE, re.DOTALL)
-    assert found is not None, name
-    return found[1]
 
 
 def verb_of(job):
@@ -77,7 +72,7 @@ def dag(monkeypatch):
         module = ModuleType(name)
         module.__dict__.update(values)
         monkeypatch.setitem(sys.modules, name, module)
-    exec(compile(block("dag"), "feed.py", "exec"), {})
+    exec(compile(named("cluster.md", "dag"), "feed.py", "exec"), {})
     assert given["max_active_runs"] == 1
     (build,) = made
     return build, names["airflow.exceptions"]["AirflowFailException"]
@@ -110,7 +105,7 @@ def test_the_dag_retries_the_exit_codes_that_the_page_says(dag, monkeypatch, cod
 
 def test_the_test_of_a_mount_passes_where_a_data_set_may_lie(tmp_path):
     done = subprocess.run(
-        ["sh", "-c", block("links")], cwd=tmp_path, capture_output=True, text=True
+        ["sh", "-c", named("cluster.md", "links")], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode != 0
     assert "File exists" in done.stderr and (tmp_path / "c").exists()

@@ -9,6 +9,7 @@ import typer
 from rankdistill import __version__
 from rankdistill.cli import aid, handover, log, quality, student, versions
 from rankdistill.cli.options import command
+from rankdistill.cli.usage import Verbs
 from rankdistill.verbs import leave_threads_to_us
 
 # In the order of --help; a function's name, with dashes, is its verb.
@@ -23,6 +24,7 @@ VERBS = (
 OWN_THREADS = (handover.mine_negatives,)  # their threads take matrix products
 
 app = typer.Typer(
+    cls=Verbs,
     help="Turn fine-ranking logs into training samples for a recall or pre-rank student.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

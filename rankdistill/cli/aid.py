@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rankdistill.cli.choices import EXPLAINED, completed
 from rankdistill.verbs import Run
 
 
@@ -19,7 +20,11 @@ def doctor(run: Run) -> int:
 def explain(
     run: Run,
     code: Annotated[
-        str, typer.Argument(help="an error code, a reason, a count, or a measure like Q07")
+        str,
+        typer.Argument(
+            help="an error code, a reason, a count, or a measure like Q07",
+            autocompletion=completed(EXPLAINED),
+        ),
     ],
 ) -> None:
     """Say what an error code, a reject reason, a count of a build or a measure means."""

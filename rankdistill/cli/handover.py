@@ -6,13 +6,19 @@ from typing import Annotated
 
 import typer
 
+from rankdistill.cli.choices import ANCHORS, HANDED_OVER, TABLES, completed
 from rankdistill.cli.options import Data, Dt, EngineName, MaybeConfig, Number, Set
 from rankdistill.verbs import Run
 
 
 def files(
     run: Run,
-    table: Annotated[str, typer.Argument(help="lists, pointwise, pairwise, listwise, rejects")],
+    table: Annotated[
+        str,
+        typer.Argument(
+            help="lists, pointwise, pairwise, listwise, rejects", autocompletion=completed(TABLES)
+        ),
+    ],
     config: MaybeConfig = None,
     data: Data = None,
     build: Number = None,
@@ -26,15 +32,28 @@ def files(
 
 def export_samples(
     run: Run,
-    kind: Annotated[str, typer.Option("--as", help="triplet, n-tuple, libsvm, tfrecord, ...")],
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--as",
+            help="triplet, n-tuple, libsvm, tfrecord, ...",
+            autocompletion=completed(HANDED_OVER),
+        ),
+    ],
     out: Annotated[str, typer.Option("--out", help="an empty or a new folder to write to")],
     config: MaybeConfig = None,
     data: Data = None,
-    table: Annotated[str | None, typer.Option("--table", help="the table to read")] = None,
+    table: Annotated[
+        str | None,
+        typer.Option("--table", help="the table to read", autocompletion=completed(TABLES)),
+    ] = None,
     build: Number = None,
     dt: Dt = None,
     anchor: Annotated[
-        str | None, typer.Option("--anchor", help="user (default) or request")
+        str | None,
+        typer.Option(
+            "--anchor", help="user (default) or request", autocompletion=completed(ANCHORS)
+        ),
     ] = None,
     num_negatives: Annotated[
         int | None, typer.Option("--num-negatives", min=1, help="of each tuple")

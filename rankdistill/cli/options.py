@@ -8,35 +8,31 @@ from typing import Annotated, Any
 
 import typer
 
+from rankdistill.cli.choices import ENGINES, FORMATS, VERDICTS, completed, one_of
 from rankdistill.verbs import Run, carry_out, leave_if_stopped, leave_pandas_unread
 
 Config = Annotated[str, typer.Option("--config", "-c", help="the YAML file")]
 MaybeConfig = Annotated[str | None, typer.Option("--config", "-c", help="the YAML file")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="override a key: a.b=value")]
-AsFormat = Annotated[str, typer.Option("--format", help="text or json")]
+AsFormat = Annotated[str, typer.Option("--format", help="text or json", **one_of(FORMATS))]
 Result = Annotated[str | None, typer.Option("--result", help="where run_result.json goes")]
 Data = Annotated[str | None, typer.Option("--data", help="the data set's folder")]
 Number = Annotated[int | None, typer.Option("--build", help="build number; default the current")]
 Dt = Annotated[list[str] | None, typer.Option("--dt", help="only this day; may be repeated")]
 First = Annotated[str | None, typer.Option("--from", help="first day")]
 Last = Annotated[str | None, typer.Option("--to", help="last day")]
-EngineName = Annotated[str | None, typer.Option("--engine", help="duckdb or spark")]
+EngineName = Annotated[
+    str | None,
+    typer.Option("--engine", help="duckdb or spark", autocompletion=completed(ENGINES)),
+]
 Output = Annotated[str | None, typer.Option("--output", help="instead of the config's output")]
 Input = Annotated[list[str] | None, typer.Option("--path", help="instead of the config's log.path")]
-
-
-def _one_of_these(fail_on: str | None) -> str | None:
-    if fail_on not in (None, "fail", "warn", "never"):
-        raise typer.BadParameter(f'"{fail_on}"; known are fail, warn, never')
-    return fail_on
-
-
 FailOn = Annotated[
     str | None,
     typer.Option(
         "--fail-on",
-        callback=_one_of_these,
         help="verdict from which on it is a failure: fail, warn or never; default: the config's",
+        **one_of(VERDICTS),
     ),
 ]
 
@@ -58,8 +54,6 @@ def command(
     own = list(inspect.signature(act, eval_str=True).parameters.values())[1:]
 
     def run_it(*, as_format: str, result: str | None, **options: Any) -> None:
-        if as_format not in ("text", "json"):
-            raise typer.BadParameter(f'"{as_format}"; known are text, json', param_hint="--format")
         run = Run(name, as_json=as_format == "json", result_file=result)
         if first is not None:
             first()

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rankdistill.cli.choices import BASELINES, completed
 from rankdistill.cli.options import Data, Dt, FailOn, Number, Set, failing
 from rankdistill.verbs import Run
 
@@ -71,7 +72,11 @@ def diff(
     ] = None,
     baseline: Annotated[
         str | None,
-        typer.Option("--baseline", help="in place of B: yesterday, weekday, or last:N builds ago"),
+        typer.Option(
+            "--baseline",
+            help="in place of B: yesterday, weekday, or last:N builds ago",
+            autocompletion=completed(BASELINES),
+        ),
     ] = None,
     dt: Annotated[str | None, typer.Option("--dt", help="only this day")] = None,
     out: Annotated[

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
+from rankdistill.cli.choices import INDEXES, SPLITS, one_of
 from rankdistill.cli.options import Config, Data, Dt, MaybeConfig, Number, Output, Set
 from rankdistill.verbs import Run
 
-INDEXES = ("flat", "ivf", "ivf_pq", "hnsw")
 From = Annotated[
     str | None,
     typer.Option("--from", help="first day to train on, or a time: requests from then on"),
@@ -38,16 +38,10 @@ def train(
     training.train(run, chosen, asked)
 
 
-def _later_split(split: str | None) -> str | None:
-    if split not in (None, "valid", "test"):
-        raise typer.BadParameter(f'"{split}"; known are valid, test')
-    return split
-
-
 Split = Annotated[
     str | None,
     typer.Option(
-        "--split", callback=_later_split, help="valid or test; default: test where there is one"
+        "--split", help="valid or test; default: test where there is one", **one_of(SPLITS)
     ),
 ]
 
@@ -81,12 +75,6 @@ def evaluate(
     evaluating.evaluate(run, asked)
 
 
-def _index(kind: str | None) -> str | None:
-    if kind not in (None, *INDEXES):
-        raise typer.BadParameter(f'"{kind}"; known are {", ".join(INDEXES)}')
-    return kind
-
-
 def export(
     run: Run,
     of: Annotated[str, typer.Option("--run", help="the folder that train --out wrote")],
@@ -94,7 +82,7 @@ def export(
     config: MaybeConfig = None,
     index: Annotated[
         str | None,
-        typer.Option("--index", callback=_index, help="faiss index: flat, ivf, ivf_pq or hnsw"),
+        typer.Option("--index", help="faiss index: flat, ivf, ivf_pq or hnsw", **one_of(INDEXES)),
     ] = None,
     onnx: Annotated[bool, typer.Option("--onnx", help="the user side as ONNX too")] = False,
     users: Annotated[bool, typer.Option("--users", help="vectors of known users too")] = False,

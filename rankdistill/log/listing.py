@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote
 
-from rankdistill.errors import InputError
+from rankdistill.errors import InputError, closest
 from rankdistill.log.source import TableSource
 
 SUFFIXES = {
@@ -38,7 +38,7 @@ def list_files(options: TableSource) -> list[tuple[str, str]]:
             "E0311",
             f"no {options.format} file at {', '.join(patterns)}",
             found=_nearby(patterns[0]) if patterns else None,
-            help="give a file, a folder or a glob, or set format to what the files are",
+            help=_in_its_place(patterns[0], options) if patterns else None,
         )
     return sorted(found.items())
 
@@ -68,6 +68,18 @@ def _files_below(folder: str, options: TableSource) -> Iterable[str]:
         hidden = any(p.startswith(("_", ".")) for p in path.relative_to(folder).parts)
         if path.is_file() and not hidden and path.name.endswith(SUFFIXES[options.format]):
             yield str(path)
+
+
+def _in_its_place(pattern: str, options: TableSource) -> str:
+    folder = Path(_fixed_part(pattern))
+    if glob.has_magic(pattern):
+        if any(_files_below(str(folder), options)):
+            return f"give the folder, which has such files further down: {folder}"
+    elif folder.is_dir():
+        near = closest(Path(pattern).name, [each.name for each in folder.iterdir()])
+        if near is not None and near != Path(pattern).name:
+            return f'did you mean "{folder / near}"?'
+    return "give a file, a folder or a glob, or set format to what the files are"
 
 
 def _nearby(pattern: str) -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from rankdistill.errors import PlaceError
+from rankdistill.errors import PlaceError, closest
 from rankdistill.store import builds, collect, delta, place, publish, staging
 from rankdistill.store.builds import Build, BuildInfo, DayFacts
 from rankdistill.store.content import ContentHash, content_hash
@@ -217,11 +217,13 @@ class DataSet:
             raise self._unknown(build, "dt", dt, build.days)
 
     def _unknown(self, build: Build, kind: str, name: str, known: Iterable[str]) -> PlaceError:
+        names = sorted(known)
+        near = closest(name, names)
         return PlaceError(
             "E0206",
             f"build {build.number} of {self.root} has no {kind} {name}",
-            found=", ".join(sorted(known)[:20]) or "(none)",
-            help="name one of those",
+            found=", ".join(names[:20]) or "(none)",
+            help=f'did you mean "{near}"?' if near else "name one of those",
         )
 
 

@@ -7,12 +7,21 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from rankdistill.errors import PlaceError
+from rankdistill.errors import PlaceError, closest
 from rankdistill.store import builds
 from rankdistill.store.files import DIR_MODE
 from rankdistill.store.staging import FOLDER, MARKER
 
 WILD = "*?["
+
+
+def _in_its_place(path: Path) -> str:
+    """What to do where no data set is: a data set beside it of a like name, or a build."""
+    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    near = closest(path.name, [each.name for each in beside if builds.is_ours(each)])
+    if near is not None and near != path.name:
+        return f'did you mean "{path.parent / near}"?'
+    return "build it first: rankdistill build --config FILE; its `output` names the folder"
 
 
 def existing(root: str | Path) -> Path:
@@ -23,7 +32,7 @@ def existing(root: str | Path) -> Path:
             "E0201",
             f"{path} is not a rankdistill data set",
             found="no folder" if not os.path.isdir(path) else "no table of builds in it",
-            help="name the folder that `output` names in the config, or build it first",
+            help=_in_its_place(path),
         )
     return Path(os.path.realpath(path))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from datetime import date
 from pathlib import Path
@@ -15,9 +14,10 @@ from rankdistill.log.days import Asked
 from rankdistill.log.simulate import SimulateOptions, simulate
 from rankdistill.store.dataset import DataSet
 from tests.feed_kit import feed
+from tests.pages_kit import named
 
 pytestmark = pytest.mark.spark
-PAGE = Path(__file__).parents[2] / "docs" / "cluster.md"
+ROOT = Path(__file__).parents[2]
 KEY = ("dt", "request_id", "pos_item_id", "neg_item_id")
 
 
@@ -28,7 +28,7 @@ def on_path(folder, monkeypatch):
     script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m rankdistill "$@"\n')
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", str(PAGE.parents[1]))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 def test_reading_without_a_jar_gives_the_rows_of_the_newest_build(tmp_path, spark, monkeypatch):
@@ -37,12 +37,10 @@ def test_reading_without_a_jar_gives_the_rows_of_the_newest_build(tmp_path, spar
     chosen = feed(log, tmp_path / "feed", samples={"pairwise": {}}, quality={"fail_on": "never"})
     build(chosen)
     build(chosen, asked=Asked(frozenset(["2026-11-02"])), force=True)  # parts of two builds
-    page = re.search(r"<!-- test: no jar -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert page is not None
     monkeypatch.chdir(tmp_path)
     on_path(tmp_path / "bin", monkeypatch)
     found = {"spark": spark}
-    exec(page[1], found)
+    exec(named("cluster.md", "no jar"), found)
     theirs = [tuple(row[name] for name in KEY) for row in found["pairs"].collect()]
     ours = [
         tuple(str(row[name]) if isinstance(row[name], date) else row[name] for name in KEY)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +18,16 @@ import torch
 from rankdistill import cli
 from rankdistill.student.folder import load_student
 from rankdistill.student.serving.opened import open_export
+from tests.pages_kit import named
 from tests.student.export_kit import fresh
 from tests.student.kit import built
 
 ROOT = Path(__file__).parent.parent.parent
-PAGE = (ROOT / "docs" / "serving.md").read_text()
-BLOCKS = re.findall(r"<!-- run: ([\w ]+) -->\n```python\n(.*?)```", PAGE, re.DOTALL)
+CODE = {
+    "onnx": named("serving.md", "onnx"),
+    "onnx faiss": named("serving.md", "index"),
+    "torch": named("serving.md", "torch"),
+}
 HAS = {
     name: importlib.util.find_spec(package) is not None
     for name, package in (("onnx", "onnxruntime"), ("faiss", "faiss"), ("torch", "torch"))
@@ -98,18 +101,16 @@ def test_a_bad_option_or_run_is_told(place, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("needs", ["onnx", "onnx faiss", "torch"])
+@pytest.mark.parametrize("needs", CODE)
 def test_the_code_of_the_serving_page_runs_and_finds_what_the_run_would(place, needs):
     if missing := [name for name in needs.split() if not HAS[name]]:
         pytest.skip(f"needs the extra of {', '.join(missing)}")
-    assert [named for named, _ in BLOCKS] == ["onnx", "onnx faiss", "torch"]
-    code = dict(BLOCKS)
     if needs == "torch":
         begin = "import sys\nsys.path.insert(0, 'export')\n"
-        shown = fresh(begin + code[needs], place, PYTHONPATH=str(ROOT))
+        shown = fresh(begin + CODE[needs], place, PYTHONPATH=str(ROOT))
         assert shown.strip() == f"(1, {len(open_export(place / 'export').items()[0])})"
         return
-    leaf = code["onnx"] if needs == "onnx" else code["onnx"].split("scores =")[0] + code[needs]
+    leaf = CODE["onnx"] if needs == "onnx" else CODE["onnx"].split("scores =")[0] + CODE[needs]
     end = "assert not {'rankdistill', 'torch'} & {*sys.modules}\n"
     places = {}
     if "faiss" in needs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from rankdistill.student.losses.schedule import Moment
 from rankdistill.student.optimizer import Optimizer
 from rankdistill.student.parallel import Group
 from rankdistill.student.scoring import Scorer
+from tests.pages_kit import named
 from tests.student.kit import built, last_checkpoint, plan_of, train
 
 TOWERS = "train.model={kind: two_tower, dim: 4, towers: [8, 4]}"
@@ -177,10 +179,13 @@ def test_a_loss_that_is_not_finite_in_one_process_stops_all(config, tmp_path):
 
 
 def torchrun(config, out, *overrides):
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    command += ["--standalone", "--local-addr", "127.0.0.1"]  # names need not be known here
-    command += ["-m", "rankdistill", "train", "-c", str(config)]
-    command += ["--out", str(out), *(part for each in overrides for part in ("--set", each))]
+    """As docs/training.md has it."""
+    places = {"feed.yaml": str(config), "RUN": str(out)}
+    shown = [places.get(word, word) for word in shlex.split(named("training.md", "torchrun"))]
+    assert shown[0] == "torchrun"
+    command = [sys.executable, "-m", "torch.distributed.run"]
+    command += ["--local-addr", "127.0.0.1", *shown[1:]]  # names need not be known here
+    command += [part for each in overrides for part in ("--set", each)]
     root = str(Path(__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": root, "GLOO_SOCKET_IFNAME": "lo"}
     return subprocess.Popen(
