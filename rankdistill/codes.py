@@ -56,6 +56,7 @@ CODES = {
     "E0403": "Memory ran out; the message names the setting to change.",
     "E0404": "A package is missing or its version does not fit.",
     "E0405": "No CUDA device is there for a process, or not as training needs it.",
+    "E0406": "Spark gave a build up: executors were lost, or a task failed as often as it may.",
     "E0501": "The loss, or a score of the student, is not finite.",
     "E0502": "There is nothing to learn, validate or evaluate on, or only what was learned from.",
     "E0503": "A checkpoint is damaged, or of another config or data.",
