@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -124,15 +125,18 @@ def build(folder: Path, source: Path, out: Path, *more: str) -> tuple[float, str
     joined = f"features=[{{of: user, path: {users(folder)}, time: since, materialize: true}}]"
     words = [sys.executable, "-m", "rankdistill", "build", "-c", str(config), "--set", joined]
     words += ["--path", str(source), "--output", str(out), "--result", os.devnull, *more]
-    measured = subprocess.run(
+    started = subprocess.Popen(
         [sys.executable, "-S", "-c", MEASURE, str(folder / "said"), *words],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
-        timeout=PATIENCE,
-        check=True,
+        start_new_session=True,
     )
-    code, peak = json.loads(measured.stdout)
+    try:
+        code, peak = json.loads(started.communicate(timeout=PATIENCE)[0])
+    finally:
+        if started.poll() is None:  # with all that it started
+            os.killpg(started.pid, signal.SIGKILL)
     said = (folder / "said.log").read_text()
     assert code == 0, said
     return peak, said
