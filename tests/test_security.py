@@ -83,7 +83,7 @@ Network
     test_packaging.py::test_the_installed_wheel_runs_the_demo_outside_the_checkout
     test_security.py::test_duckdb_fetches_no_extension
 
-Limits, told in README: of candidates of a request, of rows that it may give, of values of a segment;
+Limits, told in README: candidates of a request, rows that it may give, values of a segment;
 ids and columns have none.
     faults/test_skew.py::test_what_is_cut_from_a_huge_request_is_counted
     faults/test_skew.py::test_a_request_that_would_blow_up_is_refused

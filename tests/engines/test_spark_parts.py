@@ -80,6 +80,7 @@ def test_without_pyspark_the_message_says_how_to_get_it(monkeypatch):
             "another Python",
         ),
         ("ImportError: a.so: failed to map segment from shared object", "E0403", "Python worker"),
+        ("SystemError: error return without exception set\n", "E0403", "Python worker"),
         (
             "java.nio.file.NoSuchFileException: /t/blockmgr-1/shuffle_1_2_0.data",
             "E0406",
