@@ -157,7 +157,7 @@ RACES = {
 }
 
 
-@pytest.mark.fault("31", "two publishes at once, 7 kinds of race", times=50, quick=2)
+@pytest.mark.fault("31", "two publishes at once, 7 kinds of race", times=25, quick=2)
 @pytest.mark.parametrize("kind", RACES)
 def test_of_two_builds_at_once_both_land_or_one_wins_whole(racers, small, kind, trial):
     judge_race(racers, small.root, **RACES[kind])
@@ -171,7 +171,7 @@ def after_both(built, rolled, days):
     return {"d1": 1, "d2": 1, **(days if is_last else {})}
 
 
-@pytest.mark.fault("31", "a publish beside a gc and beside a rollback", times=50, quick=3)
+@pytest.mark.fault("31", "a publish beside a gc and beside a rollback", times=25, quick=3)
 @pytest.mark.parametrize("beside", ["gc", "rollback"])
 def test_a_build_beside_a_gc_or_a_rollback_is_whole_or_refused(racers, small, beside, trial):
     small.build({"d1": 1, "d2": 1})
