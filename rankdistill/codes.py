@@ -31,6 +31,7 @@ CODES = {
     " future_window) are in no build, though the log or the data set begins before them. Build"
     " those days first, in order, or all days at once; or shorten the windows; or draw without"
     " those days: catalogue.allow_short_history: true. Before the first known day none is missing.",
+    "E0209": "The data set was written by a newer rankdistill; this one leaves it as it is.",
     "E0301": "Teacher scores are null, NaN or infinite; the rows were set aside.",
     "E0303": "Ranks or positions are below the stated rank_base.",
     "E0304": "A column of the log has a type that its place in the mapping does not take.",
@@ -56,6 +57,7 @@ CODES = {
     "E0403": "Memory ran out; the message names the setting to change.",
     "E0404": "A package is missing or its version does not fit.",
     "E0405": "No CUDA device is there for a process, or not as training needs it.",
+    "E0406": "Spark gave a build up: executors were lost, or a task failed as often as it may.",
     "E0501": "The loss, or a score of the student, is not finite.",
     "E0502": "There is nothing to learn, validate or evaluate on, or only what was learned from.",
     "E0503": "A checkpoint is damaged, or of another config or data.",

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib.metadata
+import inspect
+import json
 import os
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from typing import Any
 
 from rankdistill.engines.spark_session import check_java
+from rankdistill.engines.versions import ON_WORKERS, skew, versions
 from rankdistill.errors import ResourceError
 
 NEEDED = ("numpy", "pyarrow", "duckdb", "deltalake", "pydantic", "pyyaml", "typer")
@@ -58,6 +62,7 @@ def examine() -> Examination:
     findings += [_package(name) for name in NEEDED]
     findings += [_package(name, use) for name, use in OPTIONAL.items()]
     findings.append(_java())
+    findings += _spark_python()
     findings.append(Finding("cores", str(len(os.sched_getaffinity(0)))))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     findings.append(Finding("memory", f"{memory:.0f} GiB"))
@@ -86,3 +91,22 @@ def _java() -> Finding:
     except ResourceError as fault:
         return Finding("java", "not usable", f"the spark engine would say: {fault.message}")
     return Finding("java", f"{major} ({java})")
+
+
+def _spark_python() -> list[Finding]:
+    """What PYSPARK_PYTHON, where it is set, would give the spark engine's workers here."""
+    python = os.environ.get("PYSPARK_PYTHON")
+    if not python or python == sys.executable:
+        return []
+    program = f"{inspect.getsource(versions)}\nimport json\nprint(json.dumps(versions()))"
+    try:
+        done = subprocess.run(  # noqa: S603
+            [python, "-c", program], capture_output=True, text=True, timeout=60, check=True
+        )
+        differs = skew(versions(), json.loads(done.stdout))
+    except (OSError, subprocess.SubprocessError, ValueError) as fault:
+        differs = f"it does not run: {fault}"
+    if differs is None:
+        return [Finding("PYSPARK_PYTHON", f"{python}, as this one")]
+    advice = f"the spark engine would say: {differs}; {ON_WORKERS}"
+    return [Finding("PYSPARK_PYTHON", python, advice)]

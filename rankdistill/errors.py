@@ -10,6 +10,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+# What may be a secret in a URL: name:password@, and all behind ? or # (signatures, SAS tokens).
+_LOGIN = re.compile(r"(?<=://)[^\s/?#\"']*@")
+_SIGNED = re.compile(r"(\w://[^\s?#\"']*)[?#][^\s\"',;)]+")
 _LEADING_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
 # Exit code by family of codes (the two digits after the E).
 EXIT_CODES = {"01": 2, "02": 4, "03": 3, "04": 4, "05": 6, "06": 3}
@@ -23,6 +26,16 @@ class Place:
     line: int
     column: int
     text: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", without_secrets(self.text))
+
+
+def without_secrets(text: str) -> str:
+    """`text` with *** for logins and queries of the URLs in it."""
+    if "://" not in text:
+        return text
+    return _SIGNED.sub(r"\1?***", _LOGIN.sub("***@", text))
 
 
 class UserError(Exception):
@@ -41,6 +54,8 @@ class UserError(Exception):
         help: str | None = None,
         key: tuple[str | int, ...] | None = None,
     ) -> None:
+        message = without_secrets(message)
+        found, help = found and without_secrets(found), help and without_secrets(help)
         super().__init__(f"error[{code}]: {message}")
         assert code[0] == "E" and code[1:3] in EXIT_CODES, code
         self.code, self.message, self.place, self.found, self.help = (

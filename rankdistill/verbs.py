@@ -19,6 +19,7 @@ from typing import Any
 from rankdistill import __version__
 from rankdistill.errors import (
     PlaceError,
+    ResourceError,
     UserError,
     UserErrors,
     printable,
@@ -224,8 +225,7 @@ def leave_if_stopped(code: int) -> None:
 
 def _told(run: Run, fault: BaseException) -> tuple[int, list[UserError]]:
     """Say what went wrong; the exit code, and the user's faults."""
-    if isinstance(fault, OSError):
-        fault = _of_the_machine(fault, run.data_set or os.getcwd()) or fault
+    fault = _of_the_machine(fault, run.data_set or os.getcwd()) or fault
     if isinstance(fault, UserError | UserErrors):
         errors = list(fault.errors) if isinstance(fault, UserErrors) else [fault]
         for error in errors:
@@ -238,10 +238,15 @@ def _told(run: Run, fault: BaseException) -> tuple[int, list[UserError]]:
     return OUR_BUG, []
 
 
-def _of_the_machine(fault: OSError, place: str) -> UserError | None:
-    """A disk that is full and a place that is closed to us, which no code of ours can mend.
+def _of_the_machine(fault: BaseException, place: str) -> UserError | None:
+    """A full disk or memory, a place that is closed to us: what no code of ours can mend.
 
     place: where the verb writes, for faults that name no file."""
+    if isinstance(fault, MemoryError):  # Arrow's and NumPy's, too
+        less = "free memory, or lower engine.memory_limit, engine.threads or engine.batch_rows"
+        return ResourceError("E0403", "memory ran out", found=str(fault) or None, help=less)
+    if not isinstance(fault, OSError):
+        return None
     if (lacking := no_room(fault, place)) is not None:
         return lacking
     number = number_of(fault)

@@ -62,13 +62,17 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def spark(events: Path) -> Iterator[Any]:
-    """A `local[2]` session; engines made while it lives use it and leave it running."""
+def spark(events: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A `local[2]` session in which a task has three attempts; engines made while it lives use it
+    and leave it running."""
     from rankdistill.engines.spark_options import SparkOptions
     from rankdistill.engines.spark_session import Session
 
     conf = {"spark.sql.shuffle.partitions": "4", "spark.driver.memory": "1g"}
+    # Small logs: what the compiler of a server would save, it costs several times over.
+    conf["spark.driver.extraJavaOptions"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    conf["spark.local.dir"] = str(tmp_path_factory.mktemp("spark"))
     conf |= spark_events.conf(events)
-    session = Session(SparkOptions(master="local[2]", conf=conf))
+    session = Session(SparkOptions(master="local[2,3]", conf=conf))
     yield session.spark
     session.close()

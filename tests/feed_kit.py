@@ -12,7 +12,12 @@ from rankdistill.settings import Settings, settings_of
 
 def feed(log: str | Path, out: str | Path, **more: Any) -> Settings:
     """log: the folder `log` that `simulate` wrote; more: further blocks of the config."""
-    config = {
+    return settings_of(read_document(json.dumps(feed_config(log, out, **more)), "test.yaml"))
+
+
+def feed_config(log: str | Path, out: str | Path, **more: Any) -> dict[str, Any]:
+    """The same as it stands in a file."""
+    return {
         "output": str(out),
         "log": {
             "path": str(log),
@@ -21,4 +26,3 @@ def feed(log: str | Path, out: str | Path, **more: Any) -> Settings:
         },
         **more,
     }
-    return settings_of(read_document(json.dumps(config), "test.yaml"))

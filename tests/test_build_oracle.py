@@ -146,20 +146,27 @@ def test_lists_in_any_batches_and_files_are_the_same(tmp_path):
     assert found[0] == found[1]
 
 
-def made_from(rows: list[dict], folder: Path, **log: Any) -> dict[str, list[dict]]:
+def made_from(
+    rows: list[dict], folder: Path, samples: dict[str, Any] = KINDS, **log: Any
+) -> dict[str, list[dict]]:
     """The rows of every table of a build."""
     folder.mkdir()
     pq.write_table(table(rows), folder / "log.parquet")
     block = timed(log_block(OPTIONS, path=str(folder / "log.parquet"), **log))
-    made, data_set = built(block, folder / "out")
+    made, data_set = built(block, folder / "out", samples=samples)
     return {
         name: sorted((r for b in data_set.read(name) for r in b.to_pylist()), key=repr)
         for name in made.build.tables
     }
 
 
-def test_an_unrelated_request_changes_nothing_for_the_others(tmp_path):
-    rows = awkward(500)
+def metamorphic(what: str, times: int = 40) -> pytest.MarkDecorator:
+    return pytest.mark.fault("21", what, times=times)
+
+
+@metamorphic("an unrelated request: the others' rows stay")
+def test_an_unrelated_request_changes_nothing_for_the_others(tmp_path, trial, told):
+    rows = awkward(500, trial)
     more = [{**row, "request_id": "another"} for row in rows[:1]]
     more = [{**more[0], "item_id": f"n{i}", "rank": i + 1, "teacher_score": 1.0} for i in range(9)]
     before = made_from(rows, tmp_path / "a")
@@ -170,10 +177,11 @@ def test_an_unrelated_request_changes_nothing_for_the_others(tmp_path):
         assert [row for row in after[name] if row["request_id"] != "another"] == expected
 
 
-def test_scaled_scores_give_the_same_rank_based_samples(tmp_path):
-    rows = awkward(500)
+@metamorphic("scores a*s + b, a > 0: the same rank-based samples")
+def test_scaled_scores_give_the_same_rank_based_samples(tmp_path, trial, told):
+    rows, a, b = awkward(500, trial), 2.0 ** (trial % 9 - 4), trial % 11 - 5
     scaled = [
-        {**r, "teacher_score": None if r["teacher_score"] is None else r["teacher_score"] * 8 + 3}
+        {**r, "teacher_score": None if r["teacher_score"] is None else r["teacher_score"] * a + b}
         for r in rows
     ]
     plain, other = made_from(rows, tmp_path / "a"), made_from(scaled, tmp_path / "b")
@@ -184,14 +192,40 @@ def test_scaled_scores_give_the_same_rank_based_samples(tmp_path):
         assert sorted(plain[name], key=repr) == sorted(other[name], key=repr)
 
 
-def test_item_renames_that_keep_their_order_map_through(tmp_path):
-    rows = awkward(500)
+@metamorphic("items renamed in order: lists are renamed alone")
+def test_item_renames_that_keep_their_order_map_through(tmp_path, trial, told):
+    rows = awkward(500, trial)
     renamed = [{**r, "item_id": r["item_id"] and "long-prefix-" + r["item_id"]} for r in rows]
     before, after = made_from(rows, tmp_path / "a"), made_from(renamed, tmp_path / "b")
     for row in after["lists"]:
         row["item_id"] = [item.removeprefix("long-prefix-") for item in row["item_id"]]
     assert sorted(after["lists"], key=repr) == before["lists"]
     assert len(after["pairwise"]) == len(before["pairwise"]) > 0
+
+
+@metamorphic("requests renamed, strategy all: pairs are renamed alone")
+def test_request_renames_map_through_where_nothing_is_drawn(tmp_path, trial, told):
+    rows = [r for r in awkward(500, trial) if r["request_id"]]
+    every = {"pairwise": {"strategy": {"kind": "all"}, "top_k": 3}}
+    renamed = [{**r, "request_id": f"{trial}-{r['request_id'][::-1]}"} for r in rows]
+    before = made_from(rows, tmp_path / "a", samples=every)["pairwise"]
+    after = made_from(renamed, tmp_path / "b", samples=every)["pairwise"]
+    for row in after:
+        row["request_id"] = row["request_id"].removeprefix(f"{trial}-")[::-1]
+    assert before
+    told.compare(map(repr, before), map(repr, after))
+
+
+@metamorphic("rows shuffled, files split and merged: equal hashes")
+def test_shuffled_rows_in_other_files_are_the_same(tmp_path, trial, told):
+    source, draw = table(awkward(500, trial)), np.random.default_rng(trial)
+    found = []
+    for name, order in (("a", np.arange(len(source))), ("b", draw.permutation(len(source)))):
+        (tmp_path / name).mkdir()
+        files, group = (1, 10_000) if name == "a" else (int(draw.integers(2, 6)), 50)
+        path = written(source.take(order), tmp_path / name / "in", files, group)
+        found.append(hashes(timed(log_block(OPTIONS, path=path)), tmp_path / name / "out"))
+    assert found[0] == found[1]
 
 
 def test_a_share_of_the_requests_is_drawn_by_hash_and_gives_the_same_rows(tmp_path):

@@ -166,7 +166,7 @@ class DuckDb:
         """`call()`, with DuckDB's faults as ours."""
         try:
             return call()
-        except (*OURS, UserError):
+        except (*OURS, UserError, MemoryError):  # Arrow's own, which is no fault of the file
             raise
         except FAULTS as fault:
             raise told(fault) or self._unreadable(query, fault) from fault

@@ -22,6 +22,7 @@ from rankdistill.engines.spark_query import condition, projection
 from rankdistill.engines.spark_read import column, read
 from rankdistill.engines.spark_session import Session
 from rankdistill.engines.spark_work import ERROR, RESULT, ROWS, on_units, on_worker, raise_told
+from rankdistill.engines.spark_workers import check_workers
 from rankdistill.lists.group import IS_FEEDBACK
 from rankdistill.log.files import Opened, open_files
 from rankdistill.log.source import TableSource
@@ -43,6 +44,11 @@ class Spark:
         self._options = options
         self._session = Session(options)
         self._spark = self._session.spark
+        try:
+            check_workers(self._spark)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Stop Spark if it was started here."""

@@ -1,19 +1,41 @@
-"""Spark's faults as ours: what is damaged, or what ran out, in one line."""
+"""Spark's faults as ours: what is damaged, what ran out, what is not there, in one line."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rankdistill.engines.spark_work import ERRORS
-from rankdistill.errors import InputError, ResourceError, UserError
+from rankdistill.engines.versions import ON_WORKERS
+from rankdistill.errors import InputError, PlaceError, ResourceError, UserError
 
 _OURS = re.compile(r"rankdistill\.errors\.(\w+): error\[(E\d{4})\]: (.+)")
 _FILE = re.compile(r"while reading file (\S+?)\.?\s")
 _CAUSE = re.compile(r"^(?:Caused by: )?[\w.$]+(?:Exception|Error): (.+)$", re.MULTILINE)
+_RECENT = re.compile(r"most recent failure: (?:Lost task [^)]*\) \([^)]*\): )?(.+)")
+_PYTHON = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception): .+)$", re.MULTILINE)
+_DISK = ("No space left on device", "Disk quota exceeded")
+# A library that cannot be mapped, or a process that ends amid its work: for want of memory.
+_PYTHON_MEMORY = (
+    "Python worker exited unexpectedly",
+    "MemoryError",
+    "failed to map segment",
+    "Cannot allocate memory",
+    "std::bad_alloc",
+)
+_JVM_MEMORY = ("OutOfMemoryError", "MEMORY_LIMIT", "UNABLE_TO_ACQUIRE_MEMORY")
 _NO_PYTHON = re.compile(r'Cannot run program "([^"]+)"')
-_NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
+_NO_MODULE = re.compile(r"No module named '([\w.]+)'")
+_LOST = ("ExecutorLostFailure", "FetchFailed", "blockmgr-")
+_ENVIRONMENT = (
+    "No module named ",
+    "PYTHON_VERSION_MISMATCH",
+    "PACKAGE_NOT_INSTALLED",
+    "UNSUPPORTED_PACKAGE_VERSION",
+    "Cannot run program",
+)
+_NOT_ALLOWED = ("PermissionError: ", "Read-only file system")
 _READING = (
     "FAILED_READ_FILE",
     "CANNOT_READ_FILE",
@@ -24,7 +46,7 @@ _READING = (
     "FileNotFoundException",
     "PATH_NOT_FOUND",
 )
-_MEMORY = ("OutOfMemoryError", "MEMORY_LIMIT", "Python worker exited unexpectedly", "MemoryError")
+_ENDED = ("Job aborted", "Job cancelled", "SparkContext was shut down", "stopped SparkContext")
 
 
 @contextmanager
@@ -32,10 +54,14 @@ def told() -> Iterator[None]:
     """What Spark raises inside, as a UserError where the user can do something about it."""
     try:
         yield
+    except ConnectionError as fault:
+        raise _no_driver(str(fault)) from fault
     except Exception as fault:
         # By name: over Connect there is no py4j to import.
         if type(fault).__module__.split(".")[0] not in ("py4j", "pyspark"):
             raise
+        if type(fault).__name__ == "Py4JNetworkError":
+            raise _no_driver(str(fault)) from fault
         known = user_error(str(fault))
         if known is None:
             raise
@@ -46,42 +72,117 @@ def user_error(text: str) -> UserError | None:
     """The fault behind a Spark error's text; None where it is no fault of the environment."""
     if ours := _OURS.search(text):
         return ERRORS[ours[1]](ours[2], ours[3])
-    if "No space left on device" in text:
-        return ResourceError(
-            "E0402",
-            "the disk is full",
-            found=_cause(text),
-            help="free the disk, or name another with engine.conf spark.local.dir",
-        )
-    if lacking := _NO_PYTHON.search(text) or _NO_MODULE.search(text):
-        return ResourceError(
-            "E0404",
-            f"Spark's workers lack {lacking[1]}",
-            found=_cause(text),
-            help="give them our zip (--py-files) and a Python with our packages (--archives and "
-            "PYSPARK_PYTHON), as docs/cluster.md has it",
-        )
-    if any(sign in text for sign in _MEMORY):
-        return ResourceError(
-            "E0403",
-            "Spark ran out of memory",
-            found=_cause(text),
-            help="raise engine.conf spark.executor.memory or spark.executor.memoryOverhead "
-            "(spark.driver.memory with a local master)",
-        )
-    if any(sign in text for sign in _READING):
-        file = _FILE.search(text + " ")
-        name = file[1].removeprefix("file://").removeprefix("file:") if file else "the log"
-        return InputError(
-            "E0310",
-            f"{name} cannot be read to its end",
-            found=_cause(text),
-            help="write the file again; rankdistill validate names files that are damaged",
-        )
+    for signs, fault in _FAULTS:
+        if any(sign in text for sign in signs):
+            return fault(text)
     return None
 
 
+def _full(text: str) -> UserError:
+    return ResourceError(
+        "E0402",
+        "the disk is full",
+        found=_cause(text),
+        help="free the disk, or name another with engine.conf spark.local.dir",
+    )
+
+
+def _no_worker_memory(text: str) -> UserError:
+    return ResourceError(
+        "E0403",
+        "a Python worker of Spark ran out of memory",
+        found=_cause(text),
+        help="raise engine.conf spark.executor.pyspark.memory where it is set, else "
+        "spark.executor.memoryOverhead; or lower engine.batch_rows",
+    )
+
+
+def _no_heap(text: str) -> UserError:
+    return ResourceError(
+        "E0403",
+        "Spark ran out of memory",
+        found=_cause(text),
+        help="raise engine.conf spark.executor.memory or spark.executor.memoryOverhead "
+        "(spark.driver.memory with a local master)",
+    )
+
+
+def _no_driver(text: str) -> UserError:
+    return ResourceError(
+        "E0403",
+        "Spark's driver has ended amid its work, mostly for want of memory",
+        found=text.strip().splitlines()[0] if text.strip() else None,
+        help="raise engine.conf spark.driver.memory",
+    )
+
+
+def _other_environment(text: str) -> UserError:
+    lacking = _NO_PYTHON.search(text) or _NO_MODULE.search(text)
+    return ResourceError(
+        "E0404",
+        f"Spark's workers lack {lacking[1]}"
+        if lacking
+        else "Spark's workers have another Python, or other packages, than the driver",
+        found=_cause(text),
+        help=ON_WORKERS,
+    )
+
+
+def _lost(text: str) -> UserError:
+    return ResourceError(
+        "E0406",
+        "Spark gave up: it lost executors, or what they had shuffled, again and again",
+        found=_cause(text),
+        help="see why they ended; mostly for want of memory (engine.conf spark.executor.memory, "
+        "spark.executor.memoryOverhead) or of disk (spark.local.dir)",
+    )
+
+
+def _closed(text: str) -> UserError:
+    return PlaceError(
+        "E0202",
+        "the system does not let Spark's workers",
+        found=_cause(text),
+        help="name a place that is theirs to use",
+    )
+
+
+def _unreadable(text: str) -> UserError:
+    file = _FILE.search(text + " ")
+    name = file[1].removeprefix("file://").removeprefix("file:") if file else "the log"
+    return InputError(
+        "E0310",
+        f"{name} cannot be read to its end",
+        found=_cause(text),
+        help="write the file again; rankdistill validate names files that are damaged",
+    )
+
+
+def _ended(text: str) -> UserError | None:
+    if "Python worker:" in text or "PythonException" in text:
+        return None  # a fault of our own code
+    return ResourceError("E0406", "Spark gave up", found=_cause(text), help="see Spark's own log")
+
+
+# In this order: an executor that is lost for want of memory tells of both.
+_FAULTS: tuple[tuple[tuple[str, ...], Callable[[str], UserError | None]], ...] = (
+    (_DISK, _full),
+    (_JVM_MEMORY, _no_heap),
+    (_PYTHON_MEMORY, _no_worker_memory),
+    (_ENVIRONMENT, _other_environment),
+    (_LOST, _lost),
+    (_NOT_ALLOWED, _closed),
+    (_READING, _unreadable),
+    (_ENDED, _ended),
+)
+
+
 def _cause(text: str) -> str:
-    """The innermost message of a Java trace."""
-    causes = _CAUSE.findall(text)
-    return causes[-1].strip() if causes else text.strip().splitlines()[0]
+    """The innermost message of a Java trace, the last line of a Python one."""
+    if "Python worker:" in text and (lines := _PYTHON.findall(text)):
+        return str(lines[-1]).strip()
+    if causes := _CAUSE.findall(text):
+        return str(causes[-1]).strip()
+    if recent := _RECENT.search(text):
+        return recent[1].strip()
+    return text.strip().splitlines()[0]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,8 @@ LOCAL = {
     "spark.ui.showConsoleProgress": "false",
     # What fails is told by our own errors, not by JVM traces on the terminal.
     "spark.log.level": "FATAL",
+    # Without it a JVM whose heap is full collects garbage for hours, and nobody hears of it.
+    "spark.driver.extraJavaOptions": "-XX:+ExitOnOutOfMemoryError",
 }
 
 
@@ -66,8 +69,10 @@ class Session:
                 self.spark.conf.set(key, value)
 
     def close(self) -> None:
+        """Stop Spark if it was started here; one whose JVM has ended is stopped already."""
         if self.owned:
-            self._base.stop()
+            with suppress(ConnectionError):
+                self._base.stop()
 
 
 def _pyspark() -> type[SparkSession]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from rankdistill.errors import InputError, UserErrors
+from rankdistill.errors import InputError, UserErrors, without_secrets
 from rankdistill.log.formats import TREC_NAMES, look_into, unreadable
 from rankdistill.log.json_schema import merged
 from rankdistill.log.listing import NULL_PARTITION, list_files, partition
@@ -45,8 +45,8 @@ class LogFile:
 
     @property
     def place(self) -> str:
-        """The same from every working folder."""
-        return self.path if "://" in self.path else str(Path(self.path).absolute())
+        """The same from every working folder, and without what may be a secret in a URL."""
+        return without_secrets(self.path) if "://" in self.path else str(Path(self.path).absolute())
 
 
 @dataclass(frozen=True)

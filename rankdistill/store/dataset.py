@@ -55,7 +55,8 @@ class DataSet:
 
         inputs: what the build reads (files, folders, globs).
         Raises PlaceError E0201 where something else is there, E0202 where the place is not
-        fit (a link, the home folder or above, an overlap with the input); nothing is touched.
+        fit (a link, the home folder or above, an overlap with the input), E0209 where a newer
+        version wrote what is there; nothing is touched.
         """
         path = place.output(root, inputs)
         place.make(path)

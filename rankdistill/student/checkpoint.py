@@ -65,8 +65,10 @@ def load(folder: Path, name: str) -> Checkpoint:
         if place.stat().st_size > MAX_JSON:
             raise ValueError("more than 64 MB of JSON")
         facts = json.loads(place.read_text(encoding="utf-8"))
-        if not isinstance(facts, dict) or facts.get("schema_version") != VERSION:
-            raise ValueError("not a checkpoint of this version")
+        if not isinstance(facts, dict):
+            raise ValueError("no JSON object")
+        if (found := facts.get("schema_version")) != VERSION:
+            raise ValueError(f"schema_version {found!s:.40}, and this version knows {VERSION}")
         tensors = folder / f"{name}.safetensors"
         if (found := sha256(tensors)) != facts["sha256"]:
             raise ValueError(f"sha256 {found[:12]}... instead of {str(facts['sha256'])[:12]}...")

@@ -55,15 +55,17 @@ def standalone(folder: Path, num_workers: int = 2) -> Iterator[Cluster]:
     folder.mkdir()
     started: list[subprocess.Popen[bytes]] = []
 
-    def daemon(kind: str, name: str, told: re.Pattern[str], *given: str) -> re.Match[str]:
+    def daemon(
+        kind: str, name: str, told: re.Pattern[str], *given: str, host: str = "127.0.0.1"
+    ) -> re.Match[str]:
         spark = importlib.util.find_spec("pyspark")
         assert spark is not None and spark.origin is not None
         command = [str(Path(spark.origin).parent / "bin" / "spark-class"), kind, *given]
-        command += ["--host", "127.0.0.1", "--port", "0", "--webui-port", "0"]
+        command += ["--host", host, "--port", "0", "--webui-port", "0"]
         (folder / name).mkdir()
         log = folder / f"{name}.log"
         with log.open("wb") as out:
-            env = environment() | LOOPBACK
+            env = environment() | LOOPBACK | {"SPARK_LOCAL_IP": host}
             # In a group of its own, which the executors that a worker starts are in, too.
             started.append(
                 subprocess.Popen(
@@ -77,7 +79,9 @@ def standalone(folder: Path, num_workers: int = 2) -> Iterator[Cluster]:
         for number in range(num_workers):
             own = ["--cores", "1", "--memory", "1g", "--work-dir", str(folder / f"worker-{number}")]
             kind = "org.apache.spark.deploy.worker.Worker"
-            daemon(kind, f"worker-{number}", REGISTERED, *own, url)
+            # Each on a host of its own: no task is tried twice at once on the same.
+            host = f"127.0.0.{number + 2}"
+            daemon(kind, f"worker-{number}", REGISTERED, *own, url, host=host)
         yield Cluster(url, folder)
     finally:
         for process in reversed(started):

@@ -64,6 +64,27 @@ def test_without_pyspark_the_message_says_how_to_get_it(monkeypatch):
         ("[FAILED_READ_FILE.NO_HINT] while reading file file:///a/b.parquet. X", "E0310", "/a/b."),
         ("java.lang.OutOfMemoryError: Java heap space", "E0403", "memory"),
         ("java.io.IOException: No space left on device", "E0402", "disk"),
+        (
+            "Job aborted due to stage failure: Task 1 in stage 3.0 failed 4 times, most recent "
+            "failure: Lost task 1.3 in stage 3.0 (TID 12) (10.0.0.1 executor 1): "
+            "ExecutorLostFailure (executor 1 exited) Reason: exit code 137\nDriver stacktrace:",
+            "E0406",
+            "lost executors",
+        ),
+        ("Job aborted due to stage failure: Total size of serialized results", "E0406", "gave up"),
+        ("ModuleNotFoundError: No module named 'rankdistill'", "E0404", "workers lack"),
+        (
+            "[PYTHON_VERSION_MISMATCH] Python in worker: 3.9, in driver: 3.11",
+            "E0404",
+            "another Python",
+        ),
+        ("ImportError: a.so: failed to map segment from shared object", "E0403", "Python worker"),
+        (
+            "java.nio.file.NoSuchFileException: /t/blockmgr-1/shuffle_1_2_0.data",
+            "E0406",
+            "shuffled",
+        ),
+        ("PermissionError: [Errno 13] Permission denied: '/out'", "E0202", "does not let"),
         ('java.io.IOException: Cannot run program "./e/bin/python": error=2', "E0404", "./e/bin"),
         ("ModuleNotFoundError: No module named 'pyarrow'\n", "E0404", "pyarrow"),
         ("x\nrankdistill.errors.InputError: error[E0311]: no file\n", "E0311", "no file"),

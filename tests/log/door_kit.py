@@ -28,7 +28,7 @@ from rankdistill.log.mapping import Mapping
 from rankdistill.log.source import LogOptions
 from rankdistill.prepare import prepare, repeated_requests
 from rankdistill.settings import Settings, settings_of
-from tests.oracle import Options, Row, Told
+from tests.oracle import RANKS, STAGES, Options, Row, Told
 
 TYPES = {
     "stage": pa.string(),
@@ -81,16 +81,28 @@ def cases(draw: Any, layout: str = "rows", *, odd: bool = True) -> tuple[list[Ro
         "prerank_score": st.sampled_from([None, 0.5]),
     }
     rows = draw(st.lists(st.fixed_dictionaries(values), min_size=1, max_size=12))
-    kept = {"request_id", "item_id", "user_id", "city", "click", "stage", *mapped}
-    return like_where_equal([{k: v for k, v in row.items() if k in kept} for row in rows]), options
+    # A column that nothing is mapped to makes no two rows differ.
+    told_by = {"stage"} if stage == "column" else set()
+    kept = {"request_id", "item_id", "user_id", "city", "click", *told_by, *mapped}
+    return like_where_equal(
+        [{k: v for k, v in row.items() if k in kept} for row in rows], options
+    ), options
 
 
-def like_where_equal(rows: list[Row]) -> list[Row]:
+def like_where_equal(rows: list[Row], options: Options) -> list[Row]:
     """Of rows that are equal in what chooses between duplicates, copies of the first: which of
     them is used is decided by a hash, which the oracle does not know."""
-    names = ("request_id", "item_id", "stage", "teacher_score", *ORDERS.values())
+    names = ("request_id", "item_id", "stage", "teacher_score")
+
+    def key(row: Row) -> str:
+        ranks = {n: row.get(n) for n in RANKS}
+        if options.stage == "column":  # a rank from beyond a row's stage does not count
+            reached = STAGES.get(row["stage"], 0)
+            ranks = {n: rank if reached >= RANKS[n] else None for n, rank in ranks.items()}
+        return repr([*(row.get(n) for n in names), ranks])
+
     first: dict[str, Row] = {}
-    return [dict(first.setdefault(repr([row.get(n) for n in names]), row)) for row in rows]
+    return [dict(first.setdefault(key(row), row)) for row in rows]
 
 
 def table(rows: list[Row], names: list[str] | None = None) -> pa.Table:

@@ -25,7 +25,9 @@ def days_of(times, **options):
     return found.lists.requests["dt"].to_pylist()
 
 
-def test_dt_is_the_local_day_of_the_request_also_where_the_clock_changes():
+@pytest.mark.fault("17", "days of zones, at changes of the clock, in 1970 and 9999", times=1)
+def test_dt_is_the_local_day_of_the_request_also_where_the_clock_changes(trial, told):
+    told.cases = 6
     times = [START - 1, START, START + 5 * HOUR - 1, START + 5 * HOUR, START + 29 * HOUR]
     assert days_of(times[:2]) == ["2026-10-31", "2026-11-01"]
     # New York leaves daylight saving time on 2026-11-01: that day has 25 hours.
@@ -37,7 +39,8 @@ def test_dt_is_the_local_day_of_the_request_also_where_the_clock_changes():
     assert days_of([START], **{"from": "constant", "value": "all"}) == ["all"]
 
 
-def test_a_partition_of_another_zone_does_not_tear_a_request(tmp_path):
+@pytest.mark.fault("17", "a day folder of another zone", times=1)
+def test_a_partition_of_another_zone_does_not_tear_a_request(tmp_path, trial, told):
     for day, item in (("2026-11-01", "x"), ("2026-11-02", "y")):
         folder = tmp_path / f"dt={day}"
         folder.mkdir()

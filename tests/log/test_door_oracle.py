@@ -3,10 +3,12 @@
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import assume, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from tests.explored import explored
 from tests.log.door_kit import (
     admitted,
     as_lists,
@@ -21,8 +23,8 @@ from tests.log.door_kit import (
 from tests.oracle import Options, Row, oracle
 
 
-@examples(max_examples=300)
-@given(cases())
+@pytest.mark.fault("20", "the door, rows: the lists and reasons of an oracle", times=4)
+@explored(cases(), examples=300)
 def test_rows_become_the_lists_that_the_oracle_makes(case):
     rows, options = case
     found = admitted(table(rows), log_block(options))
@@ -32,8 +34,8 @@ def test_rows_become_the_lists_that_the_oracle_makes(case):
     assert found.counts["rows_in"] == len(rows)
 
 
-@examples(max_examples=200)
-@given(cases("lists"))
+@pytest.mark.fault("20", "the door, lists: the lists and reasons of an oracle", times=5)
+@explored(cases("lists"), examples=200)
 def test_lists_become_the_lists_that_the_oracle_makes(case):
     rows, options = case
     own = {row["request_id"]: (row["user_id"], row["city"]) for row in rows}

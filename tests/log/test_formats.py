@@ -50,7 +50,9 @@ ODD_VALUES = {
 }
 
 
-def test_partition_values_stay_the_text_that_they_are(tmp_path):
+@pytest.mark.fault("18", "partition values that are odd", times=1)
+def test_partition_values_stay_the_text_that_they_are(tmp_path, trial, told):
+    told.cases = len(ODD_VALUES)
     for number, folder in enumerate(ODD_VALUES):
         source = pa.table({"r": [f"r{number}"], "i": ["x"], "k": [1]})
         parquet(tmp_path / "in" / f"dt={folder}" / "f.parquet", source)

@@ -46,7 +46,8 @@ def test_what_was_written_is_read_back():
         assert read_metrics(json.dumps(good), "metrics.json") == good
 
 
-def test_a_file_cut_off_anywhere_is_refused():
+@pytest.mark.fault("43", "metrics.json cut off anywhere", times=1)
+def test_a_file_cut_off_anywhere_is_refused(trial, told):
     text = json.dumps(GOOD)
     for place in range(0, len(text), 97):
         refused(text[:place])
@@ -63,7 +64,7 @@ def test_a_missing_part_of_a_measure_is_named(key):
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "told"),
+    ("path", "value", "says"),
     [
         ("schema_version", 2, "schema_version 2, and this version knows 1"),
         ("schema_version", "x" * 1000, "and this version knows 1"),
@@ -96,8 +97,11 @@ def test_a_missing_part_of_a_measure_is_named(key):
         ("measures/0/examples", [{"request_id": 1}], "has no item_id"),
     ],
 )
-def test_what_is_wrong_is_told(path, value, told):
-    assert told in refused(changed(path, value))
+@pytest.mark.fault(
+    "43", "metrics.json that contradicts itself or its schema, or of another version", times=1
+)
+def test_what_is_wrong_is_told(path, value, says, trial, told):
+    assert says in refused(changed(path, value))
 
 
 def test_a_verdict_that_chance_explains_is_none_too_mild_and_a_segment_is_judged_too():

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from rankdistill.samples.facts import LogFacts
 from rankdistill.samples.listwise import ListwiseOptions, listwise
 from tests.builders import make_lists, ranked_list
+from tests.explored import explored
 from tests.samples.logs import by_request, logs
 
 
@@ -26,7 +27,8 @@ def drawn(rows, seed=1, **settings):
     }, graded.counts
 
 
-@given(logs(), st.integers(2, 6))
+@pytest.mark.fault("20", "lists: the rows of an oracle", times=10)
+@explored(logs(), st.integers(2, 6))
 def test_a_list_holds_the_first_candidates_in_the_teachers_order(rows, length):
     found, counts = drawn(rows, max_length=length)
     expected = {
@@ -46,7 +48,8 @@ def test_lists_of_one_grade_are_counted(rows, length):
     assert counts["lists_of_one_grade"] == len(flat)
 
 
-@given(logs(), st.integers(2, 4), st.integers(1, 4))
+@pytest.mark.fault("20", "lists, a tail: as many as an oracle, of its rows", times=10)
+@explored(logs(), st.integers(2, 4), st.integers(1, 4))
 def test_a_tail_sample_is_appended_in_order_with_its_probability(rows, length, num):
     found, _ = drawn(rows, max_length=length, tail={"num": num})
     for request, members in by_request(rows).items():

@@ -15,6 +15,7 @@ from rankdistill.samples.negative_options import NegativesOptions
 from rankdistill.samples.negatives import negatives
 from rankdistill.samples.side import Side, mined_keys
 from tests.builders import make_lists, ranked_list
+from tests.explored import explored
 from tests.samples.logs import by_request
 from tests.samples.negatives_kit import World, difficulty_of, law_of, make_mined, random_world
 
@@ -90,7 +91,8 @@ def check_row(row, law, members, num_positives):
     assert of_list == {name: c[name] for name in of_list}
 
 
-@given(st.integers(0, 10**6), SETTINGS, st.sampled_from([int, str]))
+@pytest.mark.fault("20", "negatives: rows and numbers as an oracle allows", times=10)
+@explored(st.integers(0, 10**6), SETTINGS, st.sampled_from([int, str]))
 def test_every_row_is_as_the_law_says(seed, settings, kind):
     world, options = random_world(seed, kind=kind), chosen(**settings)
     rows, found = drawn(world, options)
@@ -119,7 +121,8 @@ def test_every_row_is_as_the_law_says(seed, settings, kind):
     assert +Counter(found.counts) == expected + Counter(collided=collided)
 
 
-@given(st.integers(0, 10**6), SETTINGS)
+@pytest.mark.fault("20", "negatives: shortages add up", times=10)
+@explored(st.integers(0, 10**6), SETTINGS)
 def test_shortages_add_up(seed, settings):
     _, found = drawn(random_world(seed), chosen(**settings))
     total = Counter()

@@ -11,6 +11,7 @@ from rankdistill.lists.batch import STAGES
 from rankdistill.samples.facts import SOURCES
 from rankdistill.samples.pairwise import PairwiseOptions, pairwise
 from tests.builders import make_lists, ranked_list
+from tests.explored import explored
 from tests.samples.logs import by_request, logs
 
 TOP_K = st.sampled_from([1, 3, 100])
@@ -59,7 +60,8 @@ def valid_pairs(rows, top_k, exposed, **how):
     return valid, len(pairs) - len(valid)
 
 
-@given(logs(), TOP_K, FLAG)
+@pytest.mark.fault("20", "pairs, topk: the rows of an oracle", times=10)
+@explored(logs(), TOP_K, FLAG)
 def test_topk_takes_every_valid_pair(rows, top_k, exposed):
     found, counts = drawn(rows, options("topk", top_k=top_k, exposed=exposed))
     valid, num_tied = valid_pairs(rows, top_k, exposed)
@@ -91,7 +93,8 @@ def assert_drawn_per_positive(found, valid, num):
         assert all(value == (1.0, min(1.0, num / len(of_it))) for value in taken)
 
 
-@given(logs(), TOP_K, FLAG, st.integers(1, 4))
+@pytest.mark.fault("20", "pairs, random: as many as an oracle, of its rows", times=10)
+@explored(logs(), TOP_K, FLAG, st.integers(1, 4))
 def test_random_draws_m_of_each_positives_valid_pairs(rows, top_k, exposed, num):
     chosen = options("random", top_k=top_k, exposed=exposed, num_pair_per_sample=num)
     found, counts = drawn(rows, chosen)
@@ -122,7 +125,8 @@ def test_margin_draws_m_of_those_far_enough_below(rows, top_k, exposed, num, del
     assert_drawn_per_positive(drawn(rows, chosen)[0], wide, num)
 
 
-@given(logs(), st.sampled_from([1, 3, None]), FLAG, st.integers(1, 4))
+@pytest.mark.fault("20", "pairs, mean: the probabilities of an oracle", times=10)
+@explored(logs(), st.sampled_from([1, 3, None]), FLAG, st.integers(1, 4))
 def test_mean_lets_both_sides_draw_and_stores_the_union_probability(rows, top_k, exposed, num):
     chosen = options("mean", top_k=top_k, exposed=exposed, num_pair_per_sample=num)
     found, _ = drawn(rows, chosen)
@@ -156,7 +160,8 @@ def deltas(rows, valid, gain=lambda r: 2 ** max(0, 3 - (r - 1) // 2) - 1):
 GRADE = {"kind": "rank_bucket", "width": 2, "levels": 3}
 
 
-@given(logs(), TOP_K, st.integers(1, 9), st.sampled_from([0.0, 0.05]), st.integers(1, 50))
+@pytest.mark.fault("20", "pairs, delta_ndcg: the sizes of an oracle", times=10)
+@explored(logs(), TOP_K, st.integers(1, 9), st.sampled_from([0.0, 0.05]), st.integers(1, 50))
 def test_delta_ndcg_draws_by_size_and_weighs_by_hits(rows, top_k, num, floor, seed):
     chosen = options("delta_ndcg", top_k=top_k, num_pairs=num, grade=GRADE, floor=floor)
     found, _ = drawn(rows, chosen, seed)
@@ -174,7 +179,8 @@ def test_delta_ndcg_draws_by_size_and_weighs_by_hits(rows, top_k, num, floor, se
         assert all(abs(h - round(h)) < 1e-6 for h in hits.values())
 
 
-@given(logs(), st.sampled_from(["rank_gap", "score_gap", "delta_ndcg"]))
+@pytest.mark.fault("20", "pairs: the weights of an oracle", times=10)
+@explored(logs(), st.sampled_from(["rank_gap", "score_gap", "delta_ndcg"]))
 def test_a_weight_is_its_gap_and_what_has_none_is_skipped_and_counted(rows, kind):
     chosen = PairwiseOptions(
         strategy={"kind": "topk"},

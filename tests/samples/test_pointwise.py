@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from rankdistill.samples.facts import SOURCES, LogFacts
 from rankdistill.samples.pointwise import PointwiseOptions, pointwise
 from tests.builders import make_lists, ranked_list
+from tests.explored import explored
 from tests.samples.logs import by_request, logs
 
 RULES = ["rank", "feedback", "exposed", ("rank", "feedback"), ("feedback", "exposed", "rank")]
@@ -69,7 +70,8 @@ def negative_source(c, members, options):
     return by_stage.get(c["stage"], "tail" if tail else "after_k")
 
 
-@given(logs(), SETTINGS)
+@pytest.mark.fault("20", "points, all negatives: the rows of an oracle", times=10)
+@explored(logs(), SETTINGS)
 def test_all_negatives_are_every_candidate_that_may_be_one(rows, settings):
     options = PointwiseOptions(**settings, negatives={"kind": "all"}, weight={"kind": "const"})
     expected = {}
@@ -82,7 +84,8 @@ def test_all_negatives_are_every_candidate_that_may_be_one(rows, settings):
     assert drawn(rows, options)[0] == expected
 
 
-@given(logs(), SETTINGS, st.integers(1, 3))
+@pytest.mark.fault("20", "points, a ratio: as many as an oracle, of its rows", times=10)
+@explored(logs(), SETTINGS, st.integers(1, 3))
 def test_a_ratio_draws_that_many_per_positive(rows, settings, ratio):
     every, _ = drawn(rows, PointwiseOptions(**settings, negatives={"kind": "all"}))
     options = PointwiseOptions(**settings, negatives={"kind": "ratio", "ratio": ratio})
@@ -114,7 +117,8 @@ def test_bands_draw_a_number_from_each_stretch_of_ranks(rows, num):
             assert all(v[3] == min(1.0, wanted / len(within)) for v in taken)
 
 
-@given(logs(), st.sampled_from(["none", "mean", "max"]))
+@pytest.mark.fault("20", "points: the weights of an oracle", times=10)
+@explored(logs(), st.sampled_from(["none", "mean", "max"]))
 def test_positives_weigh_by_rank_and_negatives_1(rows, normalise):
     weight = {"kind": "inverse", "a": 2.0, "normalise": normalise}
     options = PointwiseOptions(positives=("rank", "feedback"), weight=weight, allow_exposed=True)
