@@ -12,13 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from rankdistill.errors import PlaceError
-<<<<<<< HEAD
 from rankdistill.private import DIR_MODE, create
-=======
 
-FILE_MODE, DIR_MODE = 0o640, 0o750
 RACES = 100  # each lost one means that somebody else tidied up between two steps of ours
->>>>>>> main
 
 
 class HashedFile:
