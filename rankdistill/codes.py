@@ -32,6 +32,7 @@ CODES = {
     " future_window) are in no build, though the log or the data set begins before them. Build"
     " those days first, in order, or all days at once; or shorten the windows; or draw without"
     " those days: catalogue.allow_short_history: true. Before the first known day none is missing.",
+    "E0209": "The data set was written by a newer rankdistill; this one leaves it as it is.",
     "E0301": "Teacher scores are null, NaN or infinite; the rows were set aside.",
     "E0303": "Ranks or positions are below the stated rank_base.",
     "E0304": "A column of the log has a type that its place in the mapping does not take.",

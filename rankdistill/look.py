@@ -15,12 +15,22 @@ from rankdistill.engines.query import Engine, Row
 from rankdistill.lists.batch import STAGES, Lists
 from rankdistill.lists.group import Grouped
 from rankdistill.log.door import admit
-from rankdistill.one_pass import Recipe, Tally, by_day, draw_day, summed
+from rankdistill.one_pass import (
+    Recipe,
+    Tally,
+    by_day,
+    draw_day,
+    summed,
+)
 from rankdistill.prepare import Prepared, left_out, repeated_requests
-from rankdistill.samples.bounds import never_drawn
+from rankdistill.samples.bounds import (
+    MOST_OF_A_REQUEST,
+    most_drawn,
+    never_drawn,
+    not_too_many,
+)
 from rankdistill.samples.strategies import DeltaNdcgPairs
 
-MAX_DRAWN = 50_000_000  # rows of a batch up to which a look draws them
 ADVISED_CAP = 1000  # rows per request that a warning about a blow-up proposes
 
 
@@ -77,8 +87,10 @@ def count(
         seen.tally.door.update(admitted.counts)
         for dt, lists in by_day(admitted):
             counts = seen.tally.by_dt.setdefault(dt, Counter())
-            for _ in draw_day(_that_fit(recipe, lists, counts), lists, counts):
-                pass
+            fitting = _that_fit(recipe, lists, counts)
+            for piece in not_too_many(fitting.kinds, lists):
+                for _ in draw_day(fitting, piece, counts):
+                    pass
             for kind, options in later.items():
                 counts[f"{kind}.at_most"] += int(options.most_rows(lists.lengths).sum())
             for kind, options in {**recipe.kinds, **later}.items():
@@ -89,13 +101,13 @@ def count(
 
 
 def _that_fit(recipe: Recipe, lists: Lists, counts: Counter[str]) -> Recipe:
-    """`recipe` without the kinds that could blow up here: their bound stands for their rows."""
+    """`recipe` without the kinds that a build would refuse: their bound stands for their rows."""
     kinds = {}
     for kind, options in recipe.kinds.items():
-        most = int(options.most_rows(lists.lengths).sum())
-        if most <= MAX_DRAWN:
+        if most_drawn(options, lists.lengths).max(initial=0) <= MOST_OF_A_REQUEST:
             kinds[kind] = options
             continue
+        most = int(options.most_rows(lists.lengths).sum())
         for name in ("at_most", "rows", "rows_not_drawn"):
             counts[f"{kind}.{name}"] += most
     return replace(recipe, kinds=kinds)

@@ -33,6 +33,7 @@ from rankdistill.quality.facts import Facts
 from rankdistill.quality.measures.door import EXAMPLES
 from rankdistill.quality.state import States
 from rankdistill.quality.watch import Watch
+from rankdistill.samples.bounds import not_too_many
 from rankdistill.samples.catalogue import NOTHING, SAMPLERS
 from rankdistill.samples.positives import PositiveOptions, positive_mask
 from rankdistill.samples.side import Side
@@ -126,7 +127,7 @@ def work(recipe: Recipe, batches: Iterable[Grouped], task: str) -> Iterator[Row]
             if admitted.rejected is not None:
                 sample.add(admitted.rejected, recipe.mapping)
                 watch.set_aside(shown(admitted.rejected, recipe.mapping, EXAMPLES))
-            for dt, lists in by_day(admitted):
+            for dt, lists in few_by_day(recipe, admitted):
                 counts = tally.by_dt.setdefault(dt, Counter())
                 write_day(recipe, dt, lists, writer, counts, watch)
                 if recipe.positives is not None:
@@ -192,6 +193,13 @@ def by_day(admitted: Admitted) -> Iterator[tuple[str, Lists]]:
     codes = encoded.indices.to_numpy(zero_copy_only=False)
     for code, dt in enumerate(names):
         yield dt, lists.take(np.flatnonzero(codes == code))
+
+
+def few_by_day(recipe: Recipe, admitted: Admitted) -> Iterator[tuple[str, Lists]]:
+    """The same, so few at once that what is drawn of them stays small."""
+    for dt, lists in by_day(admitted):
+        for piece in not_too_many(recipe.kinds, lists):
+            yield dt, piece
 
 
 def draw_day(recipe: Recipe, lists: Lists, counts: Counter[str]) -> Iterator[tuple[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,22 +32,29 @@ from rankdistill.windows import beginnings, empty_catalogues, refuse_short
 SAMPLE = 0.01
 FEEDBACK = {"click", "clicks", "is_click", "clicked", "like", "is_like", "purchase", "label_click"}
 SMALL = 2_000_000  # log rows up to which a plan looks at all requests anyway
+# A sample is no smaller than so many rows of a log, if it has them; where lists are of unlike
+# length, fewer requests than FEW_REQUESTS tell no nearer than to a fifth.
+LEAST_ROWS = {"rows": 500_000, "lists": 5_000}
+FEW_REQUESTS = 1_000
 # From here on a plan warns of a blow-up: rows of one request, rows per candidate.
 MANY_ROWS, MANY_PER_CANDIDATE = 100_000, 50
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a build would make. share: of the requests that were looked at (1: exact)."""
+    """What a build would make. share: of the requests that were looked at (1: exact), looked_at:
+    how many those are."""
 
     lines: tuple[str, ...]
     days: list[dict[str, Any]]
     tables: list[dict[str, Any]]
     warnings: tuple[str, ...]
     share: float
+    looked_at: int
 
     def text(self) -> str:
-        how = "exact" if self.share == 1 else f"estimated from {self.share:.0%} of the requests"
+        of = f"{self.looked_at:,} requests, {self.share:.1%} of all"
+        how = "exact" if self.share == 1 else f"estimated from {of}"
         blocks = [*self.lines, "", text_table(self.days), "", f"rows ({how})"]
         blocks += [text_table(self.tables), *(f"warning: {text}" for text in self.warnings)]
         return "\n".join(blocks)
@@ -59,7 +66,25 @@ class Plan:
             "tables": self.tables,
             "warnings": list(self.warnings),
             "share": self.share,
+            "looked_at": self.looked_at,
         }
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What was looked at of all that a build would read: of its requests, of its rows."""
+
+    requests: float = 1.0
+    rows: float = 1.0
+
+    @classmethod
+    def of(cls, door: Mapping[str, int], meant: float) -> Shares:
+        """By what was really drawn, as the door counts all that come in: chance has its part in
+        that, and none in the estimates. meant: log.sample_requests, of a build itself."""
+        requests, rows = door["requests_in"] * meant, door["rows_in"] * meant
+        looked_at = door["requests_in"] - door["requests.not_sampled"]
+        rows_looked_at = door["rows_in"] - door["skipped.not_sampled"]
+        return cls(looked_at / requests, rows_looked_at / rows)
 
 
 def plan(settings: Settings, *, exact: bool = False) -> Plan:
@@ -67,18 +92,21 @@ def plan(settings: Settings, *, exact: bool = False) -> Plan:
     with closing(make_engine(settings.engine)) as engine:
         prepared = prepare(settings, engine)
         num_rows = engine.count(prepared.query)[0]
-        share = 1.0 if exact or num_rows <= SMALL else SAMPLE
+        share = 1.0 if exact or num_rows <= SMALL else _sample(prepared, num_rows)
         seen = look(prepared, engine, share)
         if share < 1 and not seen.total["requests"]:
             share, seen = 1.0, look(prepared, engine)  # a few huge requests: none was drawn
+    shares = Shares()
+    if share < 1:
+        shares = Shares.of(seen.tally.door, settings.log.sample_requests)
     judged = judge_door(prepared, seen.tally)
     refuse_empty(seen.tally)
     current = current_build(settings)
     days = [
         {
             "dt": dt,
-            "requests": round(counts["requests"] / share),
-            "candidates": round(counts["candidates"] / share),
+            "requests": round(counts["requests"] / shares.requests),
+            "candidates": round(counts["candidates"] / shares.rows),
             "state": _state(prepared, current, dt),
         }
         for dt, counts in sorted(seen.tally.by_dt.items())
@@ -97,15 +125,32 @@ def plan(settings: Settings, *, exact: bool = False) -> Plan:
             _stages_line(seen),
         ),
         days,
-        _table_rows(prepared, seen, share),
+        _table_rows(prepared, seen, shares.requests),
         (
             *judged,
-            *blow_ups(seen, share),
+            *_few(seen, share),
+            *blow_ups(seen, shares.requests),
             *misleading(prepared, seen),
             *short_history(prepared, current, new),
         ),
         share,
+        seen.total["requests"],
     )
+
+
+def _sample(prepared: Prepared, num_rows: int) -> float:
+    """The share of requests that is looked at."""
+    least = LEAST_ROWS[prepared.mapping.options.layout]
+    return min(1.0, max(SAMPLE, least / num_rows))
+
+
+def _few(seen: Look, share: float) -> Iterator[str]:
+    """That a sample is too small to tell much."""
+    if share < 1 and seen.total["requests"] < FEW_REQUESTS:
+        yield (
+            f"the estimates rest on {seen.total['requests']:,} requests alone and may be off by "
+            "more than a fifth; --exact looks at all of them"
+        )
 
 
 def blow_ups(seen: Look, share: float = 1.0) -> Iterator[str]:

@@ -25,16 +25,25 @@ from rankdistill.day_side import DaySide
 from rankdistill.engines.query import Engine, Progress, Row
 from rankdistill.features.join import Join
 from rankdistill.lists.batch import ORDER_COLUMNS, Lists
-from rankdistill.one_pass import Tally, collect, draw_kinds, gathered, sample_table
+from rankdistill.one_pass import (
+    Tally,
+    collect,
+    draw_kinds,
+    gathered,
+    sample_table,
+)
 from rankdistill.own_tables import Target, part_rows
 from rankdistill.quality.across import DRAWN
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.state import States
 from rankdistill.quality.watch import Watch
+from rankdistill.samples.bounds import not_too_many
 from rankdistill.samples.mined import COLUMNS, MinedItems
 from rankdistill.samples.side import Side
 from rankdistill.store.parts import Part
 
+# Responses of the users of all requests that are worked on at once; about 100 bytes each.
+MOST_RESPONSES = 2**20
 GROUPS_PER_UNIT = 4  # row groups of lists that a task reads at once; a group has 1 M candidates
 
 
@@ -88,7 +97,7 @@ def work(recipe: Redraw, todo: Iterator[str], task: str) -> Iterator[Row]:
         for text in todo:
             unit = json.loads(text)
             dt, counts = unit["dt"], tally.by_dt.setdefault(unit["dt"], Counter())
-            for lists in read_lists(recipe, unit["file"], unit["groups"], dt):
+            for lists in known.few(dt, read_lists(recipe, unit["file"], unit["groups"], dt)):
                 side = known.side(dt, lists)
                 for kind, drawn in draw_kinds(recipe.kinds, lists, recipe.seed, counts, side):
                     counts.update(_early(kind, drawn, side))
@@ -159,13 +168,24 @@ class _Known:
         """All that users responded to around the day of the last `side`."""
         return self._history
 
-    def side(self, dt: str, lists: Lists) -> Side:
-        recipe = self._recipe
+    def few(self, dt: str, batches: Iterable[Lists]) -> Iterator[Lists]:
+        """The same lists, so few at once that what their users responded to stays small: it is
+        there once for each request, and one user may have half a log."""
+        self._look(dt)
+        for lists in batches:
+            for piece in not_too_many(self._recipe.kinds, lists):
+                _, length = self._history.of_users(piece)
+                yield from piece.pieces(length, MOST_RESPONSES)
+
+    def _look(self, dt: str) -> None:
         if dt != self._dt:
-            own, self._dt = recipe.sides[dt], dt
+            own, self._dt = self._recipe.sides[dt], dt
             self._catalogue, self._history = own.catalogue(), own.history()
             self._laws = {name: own.law(name) for name in own.laws}
-        known = self._history
+
+    def side(self, dt: str, lists: Lists) -> Side:
+        self._look(dt)
+        recipe, known = self._recipe, self._history
         return Side(
             catalogue=self._catalogue,
             laws=self._laws,

@@ -66,10 +66,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--faults"):
-        others = [item for item in items if item.get_closest_marker("fault") is None]
+    is_long = config.getoption("--faults")
+    others = [item for item in items if not _is_run(item, is_long)]
+    if others:
         config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if item.get_closest_marker("fault") is not None]
+        items[:] = [item for item in items if _is_run(item, is_long)]
+
+
+def _is_run(item: pytest.Item, is_long: bool) -> bool:
+    """Faults alone in long, all but those of quick=0 in short."""
+    mark = item.get_closest_marker("fault")
+    if mark is None:
+        return not is_long
+    *_, quick = _described(*mark.args, **mark.kwargs)
+    return is_long or quick > 0
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -39,6 +39,13 @@ def test_a_usual_run_tries_each_once_and_prints_no_table(pytester):
     done.stdout.no_fnmatch_line("| 23*")
 
 
+def test_a_fault_that_takes_long_is_left_out_of_a_usual_run(pytester):
+    mark = '@pytest.mark.fault("7", "slow", times=2, quick=0)'
+    pytester.makepyfile(f"import pytest\n{mark}\ndef test_slow(trial): pass")
+    assert pytester.runpytest(*PLUGIN).parseoutcomes() == {"deselected": 1}
+    assert pytester.runpytest("--faults", *PLUGIN).parseoutcomes() == {"passed": 2}
+
+
 def test_rows_are_in_order_and_reads_are_added_up():
     seen = [({**vars(Told(row, "read", reads=2)), "torn": 1}, True) for row in ("32", "4", "32")]
     header, rule, *lines = table(seen)

@@ -3,8 +3,8 @@
 import pytest
 
 from rankdistill.document import read_document
-from rankdistill.settings import settings_of
-from tests.told import told
+from rankdistill.settings import Settings, settings_of
+from tests.told import told as refused
 
 LOG = "output: out\nlog: {path: x}\n"
 CHECKED = "log.verify_checksums=true"
@@ -49,5 +49,21 @@ def test_places_and_engine_do_not_count_for_the_hash_and_samples_do():
     "key", ["samples.negatives.history_window", "catalogue.window", "split.gap"]
 )
 def test_a_duration_without_a_unit_is_met_with_one_in_days(key):
-    (text,) = told(read, LOG, f"{key}=7")
+    (text,) = refused(read, LOG, f"{key}=7")
     assert f'{key} must be a duration such as 30d or 6h | 7 | did you mean "7d"?' in text
+
+
+BLOCKS = ("log", "dt", "split", "samples", "quality", "train", "evaluate")
+
+
+@pytest.mark.fault("42", "a key of the config under another name, each of the main blocks", times=1)
+@pytest.mark.parametrize("block", ["", *BLOCKS])
+def test_a_key_that_is_unknown_is_met_with_the_one_it_is_most_like(block, trial, told):
+    model = Settings.model_fields[block].annotation if block else Settings
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    wrong = {f"{name[:2]}{name[3:]}": name for name in fields if len(name) > 3}
+    told.cases = len(wrong)
+    answers = refused(read, LOG, *(f"{block and block + '.'}{old}=1" for old in wrong))
+    for old, name in wrong.items():
+        (answer,) = (each for each in answers if f'E0103 unknown key "{old}"' in each)
+        assert f'did you mean "{name}"?' in answer

@@ -87,15 +87,20 @@ class History:
     ) -> tuple[np.ndarray, np.ndarray]:
         """(start, length) int64 [R] of the entries of each request's user at first <= time <
         last (microseconds), by time; none without user or time."""
+        low, length = self.of_users(lists)
+        start = lower_bound(self.time, low, low + length, first)
+        return start, lower_bound(self.time, start, low + length, last) - start
+
+    def of_users(self, lists: Lists) -> tuple[np.ndarray, np.ndarray]:
+        """(start, length) int64 [R] of all entries of each request's user, by time; none without
+        user or time."""
         user = xxh64(lists.requests.column("user_id"))
         index = np.searchsorted(self.user, user)
         known = self.user.take(index, mode="clip") == user if len(self.user) else index < 0
         for name in ("user_id", "request_time"):
             known &= lists.requests.column(name).is_valid().to_numpy(zero_copy_only=False)
         low, high = (self.offsets.take(index + n, mode="clip") for n in (0, 1))
-        start = lower_bound(self.time, low, high, first)
-        end = lower_bound(self.time, start, high, last)
-        return start, np.where(known, end - start, 0)
+        return low, np.where(known, high - low, 0)
 
     def time_of(self, entry: np.ndarray) -> np.ndarray:
         """When each entry was, int64 microseconds."""

@@ -7,7 +7,7 @@ those with a teacher rank first, by it, then those an earlier stage dropped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -134,6 +134,17 @@ class Lists:
         place = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths) + 1
         rank = teacher_rank(candidates, teacher_order, place)
         return cls(offsets, requests, candidates, rank, feedback, dict(response or {}))
+
+    def pieces(self, cost: np.ndarray, most: int) -> Iterator[Lists]:
+        """The same lists, in order and as a rule at once; cut so that what they cost together
+        (int64 [R]) stays about `most`, but for a request that alone costs more."""
+        piece = (np.cumsum(cost) - cost) // most
+        cuts = np.flatnonzero(np.diff(piece)) + 1
+        if not len(cuts):
+            yield self
+            return
+        for requests in np.split(np.arange(self.num_requests), cuts):
+            yield self.take(requests)
 
     def take(self, requests: np.ndarray) -> Lists:
         """The lists of the given requests (indices), in that order."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rankdistill.catalogue.guide import lower_bound
 from rankdistill.hashing import U64
 
 _ODD = U64(0x9E3779B97F4A7C15)
@@ -20,19 +21,33 @@ def first_found(
 
     request: int64 [Q], held_request: int64 [E]; keys: uint64, hashes of ids. In any order.
     """
+    return first_since(request, key, None, held_request, held_key, None)
+
+
+def first_since(
+    group: np.ndarray,
+    key: np.ndarray,
+    since: np.ndarray | None,
+    held_group: np.ndarray,
+    held_key: np.ndarray,
+    held_time: np.ndarray | None,
+) -> np.ndarray:
+    """The first entry of the same group and key whose time is at least `since`, -1 where there is
+    none; int64 [Q]. Times int64 [Q] and [E], ascending in each group; None: any will do."""
     found = np.full(len(key), -1, dtype=np.int64)
     if not len(key) or not len(held_key):
         return found
-    rows, held = _word(request, key), _word(held_request, held_key)
+    rows, held = _word(group, key), _word(held_group, held_key)
     # Almost nothing is found as a rule: two looks into small tables leave little to compare.
     row = _may_be_in(rows, held)
     entry = _may_be_in(held, rows[row])
-    order = np.argsort(held[entry], kind="stable")
-    words = held[entry][order]
-    place = np.searchsorted(words, rows[row])
-    is_in = place < len(words)
-    is_in[is_in] = words[place[is_in]] == rows[row[is_in]]
-    found[row[is_in]] = entry[order[place[is_in]]]
+    entry = entry[np.argsort(held[entry], kind="stable")]
+    words = held[entry]
+    place, end = (np.searchsorted(words, rows[row], side) for side in ("left", "right"))
+    if since is not None and held_time is not None:
+        place = lower_bound(held_time[entry], place, end, since[row])
+    is_in = place < end
+    found[row[is_in]] = entry[place[is_in]]
     return found
 
 

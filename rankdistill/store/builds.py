@@ -17,13 +17,18 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rankdistill import __version__
 from rankdistill.errors import PlaceError
 from rankdistill.store import delta
 from rankdistill.store.files import HashedFile
 from rankdistill.store.parts import Part
-from rankdistill.store.reading import part_table
+from rankdistill.store.reading import damaged, opened, part_table
 
 TABLE = "builds"
+# Of a row and of all that it names: raised where a reader of the number before would misread
+# either. It stands in the file of the row (MARK); a row without is of format 1.
+FORMAT = 1
+MARK = b"rankdistill.format"
 SCHEMA = pa.schema(
     [
         pa.field("number", pa.int64(), nullable=False),
@@ -192,15 +197,35 @@ def _write(folder: Path, build: Build) -> Part:
     row["days"] = json.dumps({dt: asdict(day) for dt, day in build.days.items()}, sort_keys=True)
     name = f"{build.number:08d}-{uuid4().hex}.parquet"
     sink = HashedFile(folder / name)
-    pq.write_table(pa.Table.from_pylist([row], SCHEMA), sink, compression="zstd")
+    table = pa.Table.from_pylist([row], SCHEMA).replace_schema_metadata({MARK: str(FORMAT)})
+    pq.write_table(table, sink, compression="zstd")
     sink.close()
     return Part(TABLE, "", name, 1, sink.tell(), sink.digest.hexdigest())
 
 
 def _read(file: Path) -> Build:
+    _refuse_newer(file)
     (row,) = part_table(file, SCHEMA.names).to_pylist()
     days = {dt: Day(**day) for dt, day in json.loads(row.pop("days")).items()}
     return Build(days=days, **row)
+
+
+def _refuse_newer(file: Path) -> None:
+    """PlaceError E0209 where a row is of a format, or has a column, that is not known here."""
+    with opened(file) as parquet:
+        schema = parquet.schema_arrow
+    mark = (schema.metadata or {}).get(MARK, b"1").decode("ascii", "replace")
+    if not (mark.isdecimal() and int(mark)):
+        raise damaged(file, f"format {mark}")
+    unknown = sorted(set(schema.names) - set(SCHEMA.names))
+    if int(mark) > FORMAT or unknown:
+        more = f", with {', '.join(unknown)}" if unknown else ""
+        raise PlaceError(
+            "E0209",
+            f"{file.parent.parent} was written by a newer rankdistill than this one",
+            found=f"format {mark}{more}; rankdistill {__version__} knows format {FORMAT}",
+            help="pip install --upgrade rankdistill, or name another output folder",
+        )
 
 
 def number_of(name: str) -> int:

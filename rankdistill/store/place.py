@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from rankdistill.errors import PlaceError, closest
+from rankdistill.private import DIR_MODE
 from rankdistill.store import builds
-from rankdistill.store.files import DIR_MODE
 from rankdistill.store.staging import FOLDER, MARKER
 
 WILD = "*?["
@@ -41,7 +41,8 @@ def output(root: str | Path, inputs: Iterable[str | Path] = ()) -> Path:
     """`root` made absolute, fit to write a data set into; nothing is touched.
 
     inputs: files, folders and globs that the build reads.
-    Raises PlaceError E0201 (something else is there) or E0202 (a dangerous place).
+    Raises PlaceError E0201 (something else is there), E0202 (a dangerous place) or E0209 (a data
+    set of a newer version).
     """
     _refuse_remote(str(root))
     path = Path(os.path.abspath(root))
@@ -55,13 +56,16 @@ def output(root: str | Path, inputs: Iterable[str | Path] = ()) -> Path:
         raise PlaceError(
             "E0201", f"refusing to write into {root}: {nearest} is a file", help="name a folder"
         )
-    if os.path.isdir(real) and not (_is_fresh(real) or builds.is_ours(real)):
-        raise PlaceError(
-            "E0201",
-            f"refusing to write into {root}: folder is not empty and not a rankdistill data set",
-            found=", ".join(sorted(os.listdir(real))[:5]),
-            help="name an empty or a new folder as output",
-        )
+    if os.path.isdir(real) and not _is_fresh(real):
+        if not builds.is_ours(real):
+            raise PlaceError(
+                "E0201",
+                f"refusing to write into {root}: "
+                "folder is not empty and not a rankdistill data set",
+                found=", ".join(sorted(os.listdir(real))[:5]),
+                help="name an empty or a new folder as output",
+            )
+        builds.history(real)  # E0209 while nothing is touched
     return real
 
 

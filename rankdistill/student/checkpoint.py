@@ -18,7 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rankdistill.errors import TrainingError
-from rankdistill.store.files import FILE_MODE, replace_text, sha256
+from rankdistill.private import FILE_MODE
+from rankdistill.store.files import make_dirs, replace_text, sha256
 from rankdistill.store.room import number_of
 
 FOLDER = "checkpoints"
@@ -36,17 +37,19 @@ class Checkpoint:
 
 def save(folder: Path, name: str, checkpoint: Checkpoint) -> None:
     """Write NAME.safetensors, then NAME.json; whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_dirs(folder.parent, folder.name)
     target, half = folder / f"{name}.safetensors", folder / f"{name}.safetensors.half"
     tensors = {
         key: tensor.detach().cpu().contiguous() for key, tensor in checkpoint.tensors.items()
     }
+    half.unlink(missing_ok=True)
     try:
         save_file(tensors, half)
     except SafetensorError as fault:
         half.unlink(missing_ok=True)
         raise _of_the_system(fault, half) from fault
-    half.chmod(FILE_MODE)  # it writes files that the owner alone may read
+    # It writes files that the owner alone may read; those who may see the folder may, too.
+    half.chmod(FILE_MODE & folder.stat().st_mode)
     half.replace(target)
     facts = {"schema_version": VERSION, "sha256": sha256(target), **checkpoint.facts}
     replace_text(folder / f"{name}.json", json.dumps(facts, indent=1, sort_keys=True) + "\n")
@@ -65,8 +68,10 @@ def load(folder: Path, name: str) -> Checkpoint:
         if place.stat().st_size > MAX_JSON:
             raise ValueError("more than 64 MB of JSON")
         facts = json.loads(place.read_text(encoding="utf-8"))
-        if not isinstance(facts, dict) or facts.get("schema_version") != VERSION:
-            raise ValueError("not a checkpoint of this version")
+        if not isinstance(facts, dict):
+            raise ValueError("no JSON object")
+        if (found := facts.get("schema_version")) != VERSION:
+            raise ValueError(f"schema_version {found!s:.40}, and this version knows {VERSION}")
         tensors = folder / f"{name}.safetensors"
         if (found := sha256(tensors)) != facts["sha256"]:
             raise ValueError(f"sha256 {found[:12]}... instead of {str(facts['sha256'])[:12]}...")

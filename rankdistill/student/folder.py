@@ -47,8 +47,10 @@ def read_run(folder: Path) -> dict[str, Any]:
         )
     try:
         facts = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-        if not isinstance(facts, dict) or facts.get("schema_version") != VERSION:
-            raise ValueError("not a run of this version")
+        if not isinstance(facts, dict):
+            raise ValueError("no JSON object")
+        if (found := facts.get("schema_version")) != VERSION:
+            raise ValueError(f"schema_version {found!s:.40}, and this version knows {VERSION}")
         return facts
     except (OSError, ValueError, RecursionError) as fault:
         raise TrainingError(

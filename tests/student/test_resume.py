@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,6 +110,21 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(place, whole, 
     said = train(plan_of(config), tmp_path / "run")
     assert hashes(tmp_path / "run") == whole
     assert bool(said) == (damage != "no json")
+
+
+@pytest.mark.parametrize("name", ["run.json", "checkpoints"])
+@pytest.mark.fault("42", "a training run of another version", times=1)
+def test_a_run_of_another_version_is_refused_and_left_alone(place, whole, tmp_path, name, trial):
+    shutil.copytree(place[0] / "whole", tmp_path / "run")
+    for file in [tmp_path / "run" / name, *(tmp_path / "run" / name).glob("*.json")]:
+        if file.is_file():
+            file.write_text(json.dumps(json.loads(file.read_text()) | {"schema_version": 2}))
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    asked = ["train", "-c", str(place[1]), "--out", str(tmp_path / "run")]
+    result = CliRunner().invoke(cli.app, asked)
+    assert result.exit_code == 6 and "error[E0503]" in result.stderr
+    assert "schema_version 2, and this version knows 1" in result.stderr
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
 def test_a_run_of_another_config_is_refused_and_left_alone(place, whole, tmp_path):

@@ -13,9 +13,9 @@ import numpy as np
 
 from rankdistill.catalogue.history import MICRO, History, micros
 from rankdistill.hashing import mix, xxh64
-from rankdistill.lists.batch import Lists, spans
+from rankdistill.lists.batch import spans
 from rankdistill.log.days import duration
-from rankdistill.quality.among import first_found
+from rankdistill.quality.among import first_found, first_since
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measure import Gate, Measure, Reading, Seen, Shared, Watcher, share, whole
 from rankdistill.quality.state import Adder, State
@@ -44,13 +44,20 @@ def among(seen: Seen, is_meant: np.ndarray) -> np.ndarray:
     return first_found(seen.drawn.request, item_key(seen), lists.request[at], held) >= 0
 
 
-def held_between(
-    responses: History, lists: Lists, first: np.ndarray, last: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(request, key, entry) of what the users responded to at first <= time < last, by time."""
-    start, length = responses.entries(lists, first, last)
-    entry = spans(start, length)
-    return np.repeat(np.arange(lists.num_requests), length), responses.item[entry], entry
+def first_response(seen: Seen, responses: History, since: np.ndarray) -> np.ndarray:
+    """The entry of `responses` in which the user of each row of negatives first responded to its
+    item at or after `since` (int64 [R], microseconds), -1 for none; int64 [T].
+
+    A user's responses are looked at once, not once for each request: one user may have half a log.
+    """
+    start, length = responses.of_users(seen.lists)
+    user = np.where(length, start, -1)  # where the entries of a user begin tells who it is
+    users, at = np.unique(user, return_index=True)
+    entry = spans(start[at], length[at])
+    request = seen.drawn.request
+    held = np.repeat(users, length[at]), responses.item[entry], responses.time_of(entry)
+    found = first_since(user[request], item_key(seen), since[request], *held)
+    return np.where(found < 0, -1, entry.take(found, mode="clip")) if len(entry) else found
 
 
 def _negative_rows(kind: str, seen: Seen) -> tuple[np.ndarray, np.ndarray]:
@@ -103,10 +110,9 @@ def _watch_false_negatives(seen: Seen, add: Adder, facts: Facts) -> None:
     window, is_past = options["history_window"], np.zeros(len(request), dtype=bool)
     if window is not None and seen.responses is not None:
         time = micros(lists.requests.column("request_time"))
-        held_request, held, _ = held_between(
-            seen.responses, lists, time - duration(window) // MICRO, time
-        )
-        is_past = first_found(request, item_key(seen), held_request, held) >= 0
+        entry = first_response(seen, seen.responses, time - duration(window) // MICRO)
+        at = np.flatnonzero(entry >= 0)
+        is_past[at] = seen.responses.time_of(entry[at]) < time[request[at]]
     note = "the request's own positive or response"
     _add("negatives", seen, add, np.arange(len(request)), np.flatnonzero(is_own), note)
     add.count("negatives.past", request[is_past])

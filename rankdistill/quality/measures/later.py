@@ -12,7 +12,6 @@ import numpy as np
 
 from rankdistill.catalogue.history import MICRO, History, micros
 from rankdistill.lists.batch import Lists
-from rankdistill.quality.among import first_found
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measure import (
     Gate,
@@ -25,7 +24,7 @@ from rankdistill.quality.measure import (
     no_negatives,
     share,
 )
-from rankdistill.quality.measures.known import held_between, item_key
+from rankdistill.quality.measures.known import first_response
 from rankdistill.quality.state import Adder, State
 from rankdistill.samples.facts import SOURCES
 from rankdistill.samples.sources import CATALOGUE
@@ -62,11 +61,11 @@ def _watch(seen: Seen, add: Adder, facts: Facts) -> None:
 def _responded(seen: Seen, responses: History, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(row, how long after the request, int64 microseconds) of the negatives that the user
     responds to within the longest horizon."""
-    request, furthest = seen.drawn.request, max(HORIZONS.values())
-    held_request, held, entry = held_between(responses, seen.lists, time + 1, time + furthest + 1)
-    found = first_found(request, item_key(seen), held_request, held)
-    row = np.flatnonzero(found >= 0)
-    return row, responses.time_of(entry[found[row]]) - time[request[row]]
+    entry = first_response(seen, responses, time + 1)
+    row = np.flatnonzero(entry >= 0)
+    after = responses.time_of(entry[row]) - time[seen.drawn.request[row]]
+    is_near = after <= max(HORIZONS.values())
+    return row[is_near], after[is_near]
 
 
 def _has_user_and_time(lists: Lists) -> np.ndarray:
