@@ -21,6 +21,7 @@ from rankdistill.log.source import (
     StageFromPresence,
 )
 
+MAX_ID_BYTES = 16_384
 RANK_STAGES = {"rank": RANKED, "rerank_rank": STAGES["reranked"], "position": EXPOSED}
 
 
@@ -62,6 +63,14 @@ def missing(column: pa.Array) -> np.ndarray:
     return absent.to_numpy(zero_copy_only=False)
 
 
+def too_long(column: pa.Array) -> np.ndarray | None:
+    """bool [n]: more bytes than an id may have; None where it is no text."""
+    if not pa.types.is_string(column.type):
+        return None
+    found = pc.greater(pc.binary_length(column), MAX_ID_BYTES).fill_null(False)
+    return found.to_numpy(zero_copy_only=False)
+
+
 def canonical(mapping: Mapping, raw: pa.RecordBatch) -> Candidates:
     """The candidate columns of `mapping` over raw rows (N); nothing is dropped here."""
     verdict = Verdict(raw.num_rows)
@@ -71,6 +80,7 @@ def canonical(mapping: Mapping, raw: pa.RecordBatch) -> Candidates:
         verdict.against(bad, "value_unreadable")
     if columns["item_id"].null_count or pa.types.is_string(columns["item_id"].type):
         verdict.against(missing(columns["item_id"]), "item_id_missing")
+        verdict.against(too_long(columns["item_id"]), "id_too_long")
     stage = _stage(mapping, raw, columns, verdict)
     counts: dict[str, int] = {}
     for name, least in RANK_STAGES.items():

@@ -14,7 +14,14 @@ from rankdistill.hashing import U64, hash_rows, mix, splitmix64, xxh64
 from rankdistill.lists.batch import Lists, owners, segment_sum
 from rankdistill.lists.group import Grouped
 from rankdistill.log.arrange import arrange
-from rankdistill.log.canonical import absent_parts, canonical, clear_unexposed, evaluate, missing
+from rankdistill.log.canonical import (
+    absent_parts,
+    canonical,
+    clear_unexposed,
+    evaluate,
+    missing,
+    too_long,
+)
 from rankdistill.log.days import Days
 from rankdistill.log.duplicates import judge_duplicates
 from rankdistill.log.feedback import join_feedback
@@ -193,6 +200,8 @@ def _judge_requests(
     for name in ("user_id", "request_time"):
         if mapping.request_field(name):
             verdict.against(missing(requests.column(name)), f"{name}_missing")
+    for name in ("request_id", "user_id"):
+        verdict.against(too_long(requests.column(name)), "id_too_long")
     verdict.against(missing(dates), "dt_missing")
     if len(repeated):
         by_day = dates if days.is_partition(mapping) else None

@@ -23,6 +23,7 @@ REASONS = {
     "duplicate_equal": "an equal row of the same request and item is used",
     "duplicate_differing": "another row of the same request and item is used",
     "over_max_candidates": "beyond max_candidates in the teacher's order",
+    "id_too_long": "request_id, user_id or item_id has more than 16,384 bytes",
 }
 # Left out because the configuration asks for it: counted, but no fault of the row.
 SKIPPED = {

@@ -18,6 +18,9 @@ Stage = Literal["recalled", "preranked", "ranked", "reranked", "exposed"]
 Scalar = int | float | str | bool
 
 
+MAX_COLUMNS = 1_000  # of those that a log may have besides the named ones; unmapped ones are free
+
+
 class Column(Options):
     """Where one canonical column comes from: exactly one of column, name, constant, hash_of."""
 
@@ -97,6 +100,16 @@ class Columns(Options):
     feedback: ColumnsOf = Field({}, description="what the user did: click, like, ...")
     request: ColumnsOf = Field({}, description="further columns of the request (context)")
     item: ColumnsOf = Field({}, description="further columns of the candidate")
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> Columns:
+        given = len(self.teacher_scores) + len(self.feedback) + len(self.request) + len(self.item)
+        if given > MAX_COLUMNS:
+            raise ValueError(
+                f"{given:,} columns in teacher_scores, feedback, request and item; at most "
+                f"{MAX_COLUMNS:,}. Join what the samples alone need as feature tables (features)"
+            )
+        return self
 
 
 class StageFromFlags(Options):
