@@ -16,15 +16,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rankdistill.private import create
+
 ENDING = ".npy"
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
 class ArrayFile:
     """A new .npy file of one dimension that grows; its length is told when it is closed."""
 
     def __init__(self, path: Path, dtype: Any) -> None:
-        self._file = os.fdopen(os.open(path, _FLAGS, 0o640), "wb")
+        self._file = os.fdopen(create(path), "wb")
         self._dtype, self._length = np.dtype(dtype), 0
         self._write_head()
 

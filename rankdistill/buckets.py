@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rankdistill.private import create
+
 ENDING = ".arrow"
 MAX_BUCKETS = 256  # each is an open file
 BUCKET_ROWS = 2**20
@@ -33,8 +35,7 @@ class Buckets:
         self._writers = [self._writer(path) for path in self._paths]
 
     def _writer(self, path: Path) -> Any:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        file = self._open.enter_context(os.fdopen(os.open(path, flags, 0o640), "wb"))
+        file = self._open.enter_context(os.fdopen(create(path), "wb"))
         return self._open.enter_context(pa.ipc.new_stream(file, self._schema))
 
     def put(self, key: np.ndarray, columns: list[Any]) -> None:

@@ -19,6 +19,7 @@ from rankdistill.log.simulate import SimulateOptions, simulate
 from rankdistill.quality.text_table import text_table
 from rankdistill.settings import settings_of
 from rankdistill.store.dataset import DataSet
+from rankdistill.store.outputs import write
 from rankdistill.summary import sample_shape
 from rankdistill.verbs import Run
 
@@ -43,7 +44,7 @@ def demo(run: Run, out: str) -> None:
         run.show("\n" + sample_shape(DataSet.open(feed)), None)
     for name, place in (("logs", log / "log"), ("out/demo", feed)):
         text = text.replace(f": {name}  ", f": {place}  ", 1)
-    config.write_text(text, encoding="utf-8")
+    write(config, text)
     run.say(f"3. report   -> {folder / 'report'}")
     asked = reporting.Asked(str(config), (), str(feed), None, (), None)
     _quietly(run, lambda quiet: reporting.report(quiet, asked, str(folder / "report"), False))

@@ -29,6 +29,7 @@ from rankdistill.quality.state import States
 from rankdistill.quality.watch import DOOR, MAX_SEGMENTS, crowded, settled
 from rankdistill.store.builds import Build
 from rankdistill.store.dataset import FAILED, DataSet
+from rankdistill.store.files import make_dirs, replace_text
 from rankdistill.store.parts import Part, PartWriter
 from rankdistill.store.staging import Staging
 
@@ -181,8 +182,7 @@ def _past(data_set: DataSet, base: Build | None, first: str) -> tuple[list[Day],
 
 def keep_failed(data_set: DataSet, build_id: str, document: Mapping[str, Any]) -> Path:
     """The metrics of a build that is not published, with examples of the failing rows."""
-    folder = data_set.root / FAILED
-    folder.mkdir(exist_ok=True)
-    place = folder / f"{build_id}.metrics.json"
-    place.write_text(as_text(document), encoding="utf-8")
+    make_dirs(data_set.root, FAILED)
+    place = data_set.root / FAILED / f"{build_id}.metrics.json"
+    replace_text(place, as_text(document))
     return place

@@ -25,6 +25,7 @@ from rankdistill.errors import (
     printable,
     render,
 )
+from rankdistill.private import kept_from_others
 from rankdistill.store.outputs import refuse_foreign, write
 from rankdistill.store.room import no_room, number_of
 
@@ -200,7 +201,7 @@ def carry_out(run: Run, verb: Callable[[Run], int | None]) -> int:
     """Run the verb; its exit code. Errors are told on stderr, run_result.json is left."""
     code, errors, came = 0, list[UserError](), list[Stopped]()
     try:
-        with signals_stop() as came:
+        with kept_from_others(), signals_stop() as came:
             run.refuse_foreign_result()  # before the work
             code = verb(run) or 0
     except BrokenPipeError:

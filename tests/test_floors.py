@@ -25,7 +25,7 @@ GROUND = {
         "counts",
         "document",
     ),
-    *("errors", "hashing", "yaml_reader", "__init__", "arrays", "buckets"),
+    *("errors", "hashing", "yaml_reader", "__init__", "arrays", "buckets", "private"),
 }
 ROOMS = {
     **{"lists": 1, "log": 1},
@@ -37,6 +37,17 @@ ROOF, JOBS = 5, 6
 HOME = {"pyspark": "engines", "torch": "student"}  # the one room that may import the package
 ENGINES = {"duckdb", "pyspark", "deltalake", "torch"}  # nothing below floor 4 knows these
 PICKLES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+# Nothing asks for the network; of socket, the name of this machine alone is asked.
+NETWORK = {
+    *("requests", "httpx", "aiohttp", "urllib3", "http", "ftplib", "smtplib", "poplib", "imaplib"),
+    *("telnetlib", "xmlrpc", "websockets", "socketserver", "webbrowser"),
+}
+# Extension types of Arrow that unpickle what a file says (CVE-2023-47248).
+UNPICKLING = {"PyExtensionType", "UnknownExtensionType", "register_extension_type"}
+# Archives put files where they say; mktemp names a file that somebody else may make first;
+# import_module takes a name that may be anybody's.
+NEVER_CALLED = {"extractall", "mktemp", "deserialize", "unpack_archive", "read_pickle", "to_pickle"}
+IMPORTS_BY_NAME = {"rankdistill.quality.measures.__init__", "rankdistill.engines.versions"}
 RANDOM_SQL = re.compile(r"\b(rand|randn|random|uuid)\s*\(", re.IGNORECASE)
 
 FILES = {
@@ -81,11 +92,15 @@ def forbidden(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Call):
             yield from _forbidden_call(node)
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            names = [alias.name for alias in node.names]
-            sources = [getattr(node, "module", None) or "", *names]
-            yield from (name for name in sources if name.split(".")[0] in PICKLES)
+            module, names = getattr(node, "module", None) or "", [a.name for a in node.names]
+            whole = [module, *names, *(f"{module}.{name}" for name in names)]
+            yield from (name for name in whole if name.split(".")[0] in PICKLES | NETWORK)
+            yield from (name for name in whole if name.startswith("urllib.request"))
+            yield from {*names} & (UNPICKLING | NEVER_CALLED)
             if getattr(node, "module", "") in ("os", "yaml", "torch", "pyspark.sql.functions"):
                 yield from {*names} & {"system", "popen", "load", "expr", "rand", "randn"}
+        elif isinstance(node, ast.Attribute) and node.attr in UNPICKLING:
+            yield node.attr
     for node in ast.walk(tree):
         text = node.value if isinstance(node, ast.Constant) and id(node) not in docs else None
         if isinstance(text, str) and RANDOM_SQL.search(text):
@@ -108,7 +123,7 @@ def _forbidden_call(call: ast.Call) -> Iterator[str]:
         yield "F.expr"
     if name == "sql" and ("spark" in owner.lower() or owner == "session"):
         yield "spark.sql"
-    if name in {"rand", "randn"}:
+    if name in {"rand", "randn"} | NEVER_CALLED or (owner == "socket" and name != "gethostname"):
         yield name
     if (name == "mode" and first == "overwrite") or options.get("mode") == "overwrite":
         yield 'mode("overwrite")'
@@ -146,6 +161,14 @@ def test_no_file_does_what_is_forbidden(module: str) -> None:
     assert list(forbidden(TREES[module])) == []
 
 
+@pytest.mark.parametrize("module", FILES)
+def test_modules_are_imported_by_names_of_ours_alone(module: str) -> None:
+    by_name = {"import_module", "__import__", "ImportString", "find_spec", "resolve_name"}
+    names = {n.attr for n in ast.walk(TREES[module]) if isinstance(n, ast.Attribute)}
+    names |= {n.id for n in ast.walk(TREES[module]) if isinstance(n, ast.Name)}
+    assert not names & by_name or module in IMPORTS_BY_NAME
+
+
 def test_no_import_cycle() -> None:
     graph = {
         module.removesuffix(".__init__"): set(imports(module, tree)) & MODULES
@@ -165,6 +188,15 @@ def test_no_import_cycle() -> None:
         *("df.write.mode('overwrite')", "df.write.parquet(p, mode='overwrite')"),
         *("np.load(p, allow_pickle=True)", "q = 'select random() from t'"),
         *("df.filter('rand( ) < 0.1')", "q = f'order by RAND(3), {x}'"),
+        *("import requests", "from urllib.request import urlopen", "import http.client"),
+        *("import urllib.request", "from urllib import request", "socket.create_connection(x)"),
+        *(
+            "class A(pa.PyExtensionType): pass",
+            "pa.register_extension_type(x)",
+            "pa.deserialize(x)",
+        ),
+        *("archive.extractall(x)", "tempfile.mktemp()", "from tempfile import mktemp"),
+        *("import dill", "import joblib", "import shelve", "import marshal"),
     ],
 )
 def test_the_reader_sees_what_is_forbidden(line: str) -> None:
@@ -175,6 +207,7 @@ def test_the_reader_sees_what_is_forbidden(line: str) -> None:
     "line",
     [
         *("model.eval()", "connection.sql(text)", "json.load(f)", "mode('append')"),
+        *("from urllib.parse import quote", "socket.gethostname()", "JobRequest(request)"),
         *("'''a docstring on rand() and pickle'''", "operand(x)", "safetensors.torch.load_file(p)"),
     ],
 )

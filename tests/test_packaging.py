@@ -14,6 +14,7 @@ import pytest
 from rankdistill.contract import TABLES
 
 ROOT = Path(__file__).parent.parent
+OFFLINE = ROOT / "tests" / "security" / "offline"  # keeps a Python from the network
 SHIPPED = (
     "conf",
     "docs",
@@ -50,9 +51,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def python(folder: Path, packages: Path, *arguments: str) -> str:
-    """The stdout of this Python in `folder`, with `packages` and the dependencies alone."""
-    env = {**os.environ, "PYTHONPATH": str(packages)}
+def python(folder: Path, packages: Path, *arguments: str, **more: str) -> str:
+    """The stdout of this Python in `folder`, with `packages` and the dependencies alone; more:
+    of the environment."""
+    env = {**os.environ, "PYTHONPATH": str(packages), **more}
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
@@ -85,7 +87,10 @@ def test_the_installed_wheel_runs_the_demo_outside_the_checkout(wheel, tmp_path)
     python(here, packages, *pip, "--target", str(packages), str(wheel))
     where = "import rankdistill; print(rankdistill.__file__)"
     assert python(here, packages, "-c", where).startswith(str(packages))
-    shown = python(here, packages, "-m", "rankdistill", "demo")
+    told = tmp_path / "told"
+    no_net = {"PYTHONPATH": f"{OFFLINE}{os.pathsep}{packages}", "OFFLINE_TOLD": str(told)}
+    shown = python(here, packages, "-m", "rankdistill", "demo", **no_net)
+    assert not told.exists()
     assert "build 1 of rankdistill-demo/feed" in shown
     assert "grades 0:" in shown
 

@@ -11,12 +11,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-import duckdb
 import pyarrow as pa
 
 from rankdistill.engines.delivered import conform, delivered_schema
 from rankdistill.engines.duckdb_faults import FAULTS, OURS, first_line, told
 from rankdistill.engines.duckdb_options import DuckDbOptions
+from rankdistill.engines.embedded import connect
 from rankdistill.engines.feather import feather_table
 from rankdistill.engines.query import Progress, Query, Row, UnitWork, Work
 from rankdistill.engines.sql import conditions, feather_view, name, projection, relation
@@ -47,12 +47,10 @@ class DuckDb:
         settings: dict[str, Any] = {
             "threads": self._threads,
             "temp_directory": self._spill.name,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
         }
         if options.memory_limit:
             settings["memory_limit"] = options.memory_limit
-        self._connection = duckdb.connect(config=settings)
+        self._connection = connect(**settings)
 
     def close(self) -> None:
         self._connection.close()
@@ -194,7 +192,7 @@ class DuckDb:
             try:
                 columns = projection(paths, source.schema)
                 # A fault may have ended the database: then it finds fault with every file.
-                with duckdb.connect() as connection:
+                with connect() as connection:
                     for _ in connection.sql(f"SELECT {columns} FROM {alone}").to_arrow_reader():
                         pass
             except FAULTS:

@@ -16,13 +16,15 @@ _CAUSE = re.compile(r"^(?:Caused by: )?[\w.$]+(?:Exception|Error): (.+)$", re.MU
 _RECENT = re.compile(r"most recent failure: (?:Lost task [^)]*\) \([^)]*\): )?(.+)")
 _PYTHON = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception): .+)$", re.MULTILINE)
 _DISK = ("No space left on device", "Disk quota exceeded")
-# A library that cannot be mapped, or a process that ends amid its work: for want of memory.
+# A library that cannot be mapped, a process that ends amid its work, an import of Python's that
+# fails without a word: for want of memory.
 _PYTHON_MEMORY = (
     "Python worker exited unexpectedly",
     "MemoryError",
     "failed to map segment",
     "Cannot allocate memory",
     "std::bad_alloc",
+    "SystemError: error return without exception set",
 )
 _JVM_MEMORY = ("OutOfMemoryError", "MEMORY_LIMIT", "UNABLE_TO_ACQUIRE_MEMORY")
 _NO_PYTHON = re.compile(r'Cannot run program "([^"]+)"')

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +50,12 @@ LOCAL = {
     "spark.driver.extraJavaOptions": "-XX:+ExitOnOutOfMemoryError",
 }
 
+REDACTION = "spark.redaction.regex"
+# Spark's own words, and what else the keys of stores are called.
+HIDDEN = (
+    "(?i)secret|password|token|access[.]?key|account[.]?key|api[.]?key|credential|signature|[.]sas"
+)
+
 
 class Session:
     """The session in use. owned: made here, so to be stopped here."""
@@ -59,7 +66,8 @@ class Session:
         active = classes.getActiveSession()
         self.owned = active is None
         if active is None:
-            active = _started(classes, options, conf)
+            hidden = [key for key, value in options.conf.items() if conf[key] != value]
+            active = _started(classes, options, conf, hidden)
         self._base = active
         # Settings of its own: those of a session that we were lent stay as they are.
         self.spark: SparkSession = active.newSession()
@@ -88,8 +96,9 @@ def _pyspark() -> type[SparkSession]:
 
 
 def _started(
-    classes: type[SparkSession], options: SparkOptions, conf: dict[str, str]
+    classes: type[SparkSession], options: SparkOptions, conf: dict[str, str], hidden: list[str]
 ) -> SparkSession:
+    """hidden: keys whose values came from the environment."""
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     remote = "SPARK_REMOTE" in os.environ or "spark.remote" in conf
     builder = classes.builder.appName("rankdistill")
@@ -100,6 +109,9 @@ def _started(
         if master.startswith("local"):
             _lead_workers_here()
             conf = {**LOCAL, **conf}
+    if not remote:
+        chosen = conf.get(REDACTION) or (_submitted(REDACTION) if submitted else None)
+        conf = {**conf, REDACTION: redaction(chosen, hidden)}
     for key, value in conf.items():
         builder = builder.config(key, value)
     handler = signal.getsignal(signal.SIGINT)
@@ -108,6 +120,22 @@ def _started(
         # pyspark puts a handler of its own in; the caller's decides how a run is stopped.
         signal.signal(signal.SIGINT, handler)
     return session
+
+
+def redaction(chosen: str | None, hidden: Iterable[str]) -> str:
+    """The pattern of the settings whose values Spark hides from its pages and event logs.
+
+    chosen: the user's own pattern; hidden: keys that are hidden whatever it says.
+    """
+    return "|".join([chosen or HIDDEN, *(re.escape(key) for key in sorted(hidden))])
+
+
+def _submitted(key: str) -> str | None:
+    """A setting that spark-submit was given."""
+    from pyspark import SparkConf, SparkContext
+
+    SparkContext._ensure_initialized()  # as the session will; before, SparkConf knows no JVM's
+    return SparkConf().get(key, None)
 
 
 def _lead_workers_here() -> None:

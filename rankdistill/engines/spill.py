@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from rankdistill.engines.duckdb_faults import told
+from rankdistill.engines.embedded import connect
 
 MEMORY, ROWS = "2GB", 2_048
 
@@ -47,13 +48,8 @@ def spill(folder: Path) -> Iterator[Scratch]:
 
     Raises what reading a table raised; ResourceError E0402, E0403 where disk or memory run out.
     """
-    settings = {
-        "memory_limit": MEMORY,
-        "temp_directory": str(folder / "spill.duckdb.tmp"),
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-    }
-    connection = duckdb.connect(str(folder / "spill.duckdb"), config=settings)
+    place = folder / "spill.duckdb"
+    connection = connect(place, memory_limit=MEMORY, temp_directory=f"{place}.tmp")
     scratch = Scratch(connection)
     try:
         yield scratch

@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rankdistill.errors import PlaceError, UserError
+from rankdistill.private import DIR_MODE, create
 from rankdistill.store import place
-from rankdistill.store.files import DIR_MODE, FILE_MODE, sha256, sync
+from rankdistill.store.files import sha256, sync
 from rankdistill.store.outputs import refuse_table
 from rankdistill.store.room import no_room
 
@@ -91,8 +92,7 @@ class Folder:
         return self._open[name]
 
     def _create(self, name: str) -> IO[bytes]:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        return os.fdopen(os.open(self.path / name, flags, FILE_MODE), "wb", buffering=1 << 20)
+        return os.fdopen(create(self.path / name), "wb", buffering=1 << 20)
 
 
 @contextmanager

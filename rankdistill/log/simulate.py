@@ -27,10 +27,12 @@ from rankdistill.log import simulated_tables as tables
 from rankdistill.log.cascade import make_requests, run_cascade
 from rankdistill.log.shuffle import gather, spill
 from rankdistill.log.world import SimulateOptions, World, make_world
+from rankdistill.private import create
 
 __all__ = ["SimulateOptions", "SimulateResult", "simulate"]
 
 MARKER, PARTIAL = "simulate.json", ".partial"
+FOLDERS = (PARTIAL, "log", "truth", "vectors")
 VERSION = 1  # of the rows: raise it when a seed's rows change
 ROW_GROUP_CANDIDATES = 1_048_576
 OF_DAYS = ("start_date", "days")  # options that say which days, not what is in them
@@ -110,6 +112,9 @@ def _claim(out: Path, options: SimulateOptions) -> dict[str, Any]:
         differing.append("the simulator's version")
     if differing:
         raise _refusal(out, f"it holds a simulation with other options ({', '.join(differing)})")
+    for place in (out / name for name in FOLDERS):
+        if place.is_symlink():
+            raise _refusal(place, "it is a link")
     shutil.rmtree(out / PARTIAL, ignore_errors=True)
     return found
 
@@ -124,8 +129,10 @@ def _refusal(out: Path, why: str) -> PlaceError:
 
 def _write_marker(out: Path, marker: dict[str, Any]) -> None:
     fresh = out / f"{MARKER}.new"
+    fresh.unlink(missing_ok=True)
     try:
-        fresh.write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
+        with os.fdopen(create(fresh), "w", encoding="utf-8") as file:
+            file.write(json.dumps(marker, indent=1) + "\n")
     except OSError:  # half of it would be somebody else's file to the next run
         fresh.unlink(missing_ok=True)
         raise
@@ -146,6 +153,7 @@ class _Run:
         for folder, made in ((".", tables.features), ("vectors", tables.vectors)):
             for name, table in made(self.world, self.options).items():
                 fresh = self.out / folder / f"{name}.parquet.new"
+                fresh.unlink(missing_ok=True)
                 _write(fresh, [table])
                 fresh.replace(self.out / folder / f"{name}.parquet")
 
@@ -168,6 +176,8 @@ class _Run:
 
     def _publish(self, made: Path, place: Path) -> None:
         """Move a day into its place; what a killed run of ours left there goes first."""
+        if place.is_symlink():
+            raise _refusal(place, "it is a link")
         if place.exists():
             foreign = [path.name for path in place.iterdir() if not path.match("part-*.parquet")]
             if foreign:

@@ -60,6 +60,7 @@ class DataSet:
         """
         path = place.output(root, inputs)
         place.make(path)
+        staging.refuse_links(path)
         staging.mark(path)
         builds.create(path)
         return cls(path)
@@ -131,6 +132,7 @@ class DataSet:
 
     def rollback(self, number: int) -> Build:
         """Build `number` again, as a new one; plain Delta readers follow."""
+        staging.refuse_links(self.root)
         return publish.rollback(self.root, number)
 
     def parts(self, table: str, build: Build | None = None, dt: str | None = None) -> list[Part]:
@@ -191,6 +193,7 @@ class DataSet:
         self, *, retention_hours: float = 168, keep_builds: int = 30, dry_run: bool = False
     ) -> list[str]:
         """Forget old builds, remove what no build names; the files, relative to `root`."""
+        staging.refuse_links(self.root)
         return collect.gc(
             self.root, retention_hours=retention_hours, keep_builds=keep_builds, dry_run=dry_run
         )

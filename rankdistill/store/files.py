@@ -6,14 +6,15 @@ import errno
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rankdistill.errors import PlaceError
+from rankdistill.private import DIR_MODE, create
 
-FILE_MODE, DIR_MODE = 0o640, 0o750
+RACES = 100  # each lost one means that somebody else tidied up between two steps of ours
 
 
 class HashedFile:
@@ -24,8 +25,7 @@ class HashedFile:
     """
 
     def __init__(self, path: Path) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        self._file = os.fdopen(os.open(path, flags, FILE_MODE), "wb", buffering=0)
+        self._file = os.fdopen(create(path), "wb", buffering=0)
         self._size = 0
         self._is_abandoned = False
         self.digest = hashlib.sha256()
@@ -69,6 +69,16 @@ def make_dirs(root: Path, inside: str) -> None:
 
     Raises PlaceError E0202 where one of them is a link, or its name too long.
     """
+    for _ in range(RACES):
+        try:
+            return _make_dirs(root, inside)
+        except FileNotFoundError:  # another build took an empty folder of tables away with its own
+            if not root.is_dir():
+                raise
+    return _make_dirs(root, inside)
+
+
+def _make_dirs(root: Path, inside: str) -> None:
     path = root
     for name in Path(inside).parts:
         path = path / name
@@ -148,14 +158,24 @@ def replace_text(path: Path, text: str) -> None:
     if path.exists() and not path.is_file() and not path.is_dir():
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
         return
+    replace_file(path, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
+
+
+def replace_file(path: Path, fill: Callable[[HashedFile], object]) -> str:
+    """Have `path` hold what `fill` writes, whole or not at all; the sha256 of it, in hex.
+
+    Raises PlaceError E0202 where a symbolic link is there.
+    """
     refuse_link(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     file = HashedFile(temporary)
     try:
-        file.write(text.encode("utf-8", "backslashreplace"))
+        fill(file)
         file.close()
         os.replace(temporary, path)
     except BaseException:
+        file.abandon()
         temporary.unlink(missing_ok=True)
         raise
+    return file.digest.hexdigest()

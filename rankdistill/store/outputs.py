@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 from rankdistill.errors import PlaceError, UserError
+from rankdistill.private import DIR_MODE, FILE_MODE
 from rankdistill.store.files import refuse_link, replace_text
 from rankdistill.store.room import no_room
 
@@ -70,7 +71,7 @@ def made_folder(out: str) -> Path:
     """The folder to write to. PlaceError E0202 where there can be none."""
     folder = Path(out)
     try:
-        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        folder.mkdir(mode=DIR_MODE, parents=True, exist_ok=True)
     except OSError as fault:
         raise _unwritable(out, fault) from fault
     return folder
@@ -88,7 +89,7 @@ def append(place: str, text: str) -> None:
     """More of a file that others write to as well: GitHub's summary is one for all of a job."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     try:
-        with os.fdopen(os.open(place, flags, 0o640), "a", encoding="utf-8") as file:
+        with os.fdopen(os.open(place, flags, FILE_MODE), "a", encoding="utf-8") as file:
             file.write(text)
     except OSError as fault:
         raise _unwritable(place, fault) from fault

@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from rankdistill.errors import PlaceError
+from rankdistill.private import DIR_MODE
 from rankdistill.store import builds
-from rankdistill.store.files import DIR_MODE
 from rankdistill.store.staging import FOLDER, MARKER
 
 WILD = "*?["

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
+from rankdistill.private import FILE_MODE
 from rankdistill.store.builds import TABLE as BUILDS
 from rankdistill.store.builds import Build
-from rankdistill.store.files import FILE_MODE, make_dirs, sync
+from rankdistill.store.files import make_dirs, refuse_link, sync
 from rankdistill.store.parts import Part, escape
 
 FOLDER = "_staging"
@@ -134,6 +135,13 @@ def tables(root: Path) -> list[str]:
     """Folders of `root` that hold or may hold tables of ours."""
     names = (entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False))
     return sorted(name for name in names if name not in (FOLDER, BUILDS))
+
+
+def refuse_links(root: Path) -> None:
+    """PlaceError E0202 where a table, or its log, is a symbolic link: Delta would write there."""
+    for folder in (Path(entry) for entry in os.scandir(root) if entry.is_dir()):
+        refuse_link(folder)
+        refuse_link(folder / "_delta_log")
 
 
 def _record(path: Path) -> Record | None:

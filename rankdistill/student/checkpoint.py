@@ -18,7 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rankdistill.errors import TrainingError
-from rankdistill.store.files import FILE_MODE, replace_text, sha256
+from rankdistill.private import FILE_MODE
+from rankdistill.store.files import make_dirs, replace_text, sha256
 from rankdistill.store.room import number_of
 
 FOLDER = "checkpoints"
@@ -36,17 +37,19 @@ class Checkpoint:
 
 def save(folder: Path, name: str, checkpoint: Checkpoint) -> None:
     """Write NAME.safetensors, then NAME.json; whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_dirs(folder.parent, folder.name)
     target, half = folder / f"{name}.safetensors", folder / f"{name}.safetensors.half"
     tensors = {
         key: tensor.detach().cpu().contiguous() for key, tensor in checkpoint.tensors.items()
     }
+    half.unlink(missing_ok=True)
     try:
         save_file(tensors, half)
     except SafetensorError as fault:
         half.unlink(missing_ok=True)
         raise _of_the_system(fault, half) from fault
-    half.chmod(FILE_MODE)  # it writes files that the owner alone may read
+    # It writes files that the owner alone may read; those who may see the folder may, too.
+    half.chmod(FILE_MODE & folder.stat().st_mode)
     half.replace(target)
     facts = {"schema_version": VERSION, "sha256": sha256(target), **checkpoint.facts}
     replace_text(folder / f"{name}.json", json.dumps(facts, indent=1, sort_keys=True) + "\n")

@@ -7,11 +7,14 @@ steps.jsonl    a line every so many steps, with the speed
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rankdistill.private import open_to_append
+from rankdistill.store.files import replace_text
 from rankdistill.student.trackers import Tracker
 
 EPOCHS, STEPS = "metrics.jsonl", "steps.jsonl"
@@ -31,7 +34,7 @@ class Metrics:
             lines = place.read_text(encoding="utf-8").splitlines(keepends=True)
             # The last line may have been cut by a kill.
             kept = [line for line in lines if line.endswith("\n") and _step(line) <= step]
-            place.write_text("".join(kept), encoding="utf-8")
+            replace_text(place, "".join(kept))
 
     def step(self, step: int, num_requests: int, facts: Callable[[], Mapping[str, Any]]) -> None:
         """step: from 1; facts: what is known of it, asked for where a line is due."""
@@ -42,14 +45,14 @@ class Metrics:
         speed = self._requests / max(now - self._since, 1e-9)
         self._since, self._requests = now, 0
         line = {"step": step, **facts(), "requests_per_second": round(speed, 1)}
-        with (self._folder / STEPS).open("a", encoding="utf-8") as file:
+        with os.fdopen(open_to_append(self._folder / STEPS), "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self._track(line)
 
     def epoch(self, history: Sequence[Mapping[str, Any]]) -> None:
         """history: of every epoch until now."""
         lines = [json.dumps(epoch) for epoch in history]
-        (self._folder / EPOCHS).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        replace_text(self._folder / EPOCHS, "\n".join(lines) + "\n")
         # Losses of an epoch are means: beside those of a step they have a name of their own.
         self._track({f"epoch_{n}" if n == "losses" else n: v for n, v in history[-1].items()})
         self._since, self._requests = time.monotonic(), 0

@@ -5,6 +5,7 @@ Item vectors and networks stay those of the last full run.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from rankdistill.store.files import sha256
+from rankdistill.store.files import make_dirs, replace_file
 from rankdistill.student.fields.encode import Fields, RowField
 from rankdistill.student.vocabulary import Vocabulary
 from rankdistill.student.warm import ID, WEIGHT, Before, same_values
@@ -30,7 +31,7 @@ def publish_users(
 
     weight: float32 [V, D]. What run.json says of the files, as JSON values.
     """
-    (folder / FOLDER).mkdir(exist_ok=True)
+    make_dirs(folder, FOLDER)
     known = {each.name: each for each in before.fields.own_rows()}
     found = []
     for each in fields.user:
@@ -42,8 +43,8 @@ def publish_users(
         is_new[to - each.first] = ~same.numpy()
         rows = np.flatnonzero(is_new)
         file = f"{FOLDER}/{quote(each.name, safe='')}.parquet"
-        pq.write_table(_table(each, rows, weight), folder / file)
-        told = {"field": each.name, "rows": len(rows), "sha256": sha256(folder / file)}
+        digest = replace_file(folder / file, partial(pq.write_table, _table(each, rows, weight)))
+        told = {"field": each.name, "rows": len(rows), "sha256": digest}
         found.append({"file": file, **told})
     return found
 

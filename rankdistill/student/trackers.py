@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rankdistill.errors import ResourceError
+from rankdistill.store.files import replace_text
 from rankdistill.student.options import MlflowOptions, TensorBoardOptions
 
 TENSORBOARD = "tensorboard"
@@ -60,7 +61,7 @@ class Mlflow:
         number = number or self._client.create_experiment(options.experiment)
         name = options.name or folder.resolve().name
         self._run = self._client.create_run(number, run_name=name).info.run_id
-        place.write_text(self._run + "\n", encoding="utf-8")
+        replace_text(place, self._run + "\n")
 
     def put(self, values: Mapping[str, float], step: int) -> None:
         for name, value in values.items():

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from rankdistill.errors import TrainingError
+from rankdistill.store.files import replace_text
 from rankdistill.student.chunk import Chunk
 from rankdistill.student.losses.schedule import Moment
 from rankdistill.student.optimizer import Gradients
@@ -45,7 +46,7 @@ class Watch:
     def _not_finite(self, what: str, step: int, chunk: Chunk) -> TrainingError:
         ids = chunk.request_id.to_pylist()
         text = json.dumps({"step": step, "request_id": ids}, default=str)
-        self._place.write_text(text + "\n", encoding="utf-8")
+        replace_text(self._place, text + "\n")
         return TrainingError(
             "E0501",
             f"{what} is not finite at step {step}",

@@ -14,6 +14,7 @@ import pytest
 
 from rankdistill.engines.spark import Spark
 from rankdistill.engines.spark_options import SparkOptions
+from rankdistill.engines.spark_session import REDACTION, redaction
 from rankdistill.plan import plan
 from rankdistill.prepare import prepare
 
@@ -103,3 +104,11 @@ def test_a_plan_tells_what_spark_shuffles_and_of_duckdb_nothing(tmp_path):
     ]
     plain = plan(kit.settings(log, tmp_path / "out", "duckdb")).lines
     assert not [line for line in plain if line.startswith("shuffle")]
+
+
+def test_spark_hides_settings_that_hold_secrets(spark):
+    pattern = spark.sparkContext.getConf().get(REDACTION)
+    assert pattern == redaction(None, [])
+    compiled = spark.sparkContext._jvm.java.util.regex.Pattern.compile(pattern)
+    keys = ("fs.azure.account.key.x.blob", "fs.s3a.secret.key", "spark.app.name")
+    assert [compiled.matcher(key).find() for key in keys] == [True, True, False]

@@ -1,5 +1,6 @@
 """The parts of the Spark engine that need no JVM: Java's policy, faults in words, batches."""
 
+import re
 import sys
 
 import numpy as np
@@ -79,6 +80,7 @@ def test_without_pyspark_the_message_says_how_to_get_it(monkeypatch):
             "another Python",
         ),
         ("ImportError: a.so: failed to map segment from shared object", "E0403", "Python worker"),
+        ("SystemError: error return without exception set\n", "E0403", "Python worker"),
         (
             "java.nio.file.NoSuchFileException: /t/blockmgr-1/shuffle_1_2_0.data",
             "E0406",
@@ -150,3 +152,21 @@ def test_a_cut_gzip_is_refused_with_its_name(tmp_path):
 def test_names_and_paths_mean_themselves():
     assert quoted("a`b.c") == "`a``b.c`"
     assert uri("/x/[1]*.parquet") == r"file:///x/\[1\]\*.parquet"
+
+
+SECRETS = [
+    *("spark.hadoop.fs.s3a.secret.key", "spark.hadoop.fs.s3a.session.token", "spark.ssl.password"),
+    *("fs.azure.account.key.x.dfs.core.windows.net", "fs.azure.sas.c.x.blob", "our.api-key"),
+]
+
+
+@pytest.mark.parametrize("key", SECRETS)
+def test_settings_that_hold_secrets_are_hidden_by_spark(key):
+    assert re.search(spark_session.redaction(None, ["our.api-key"]), key)
+
+
+def test_what_the_environment_gave_is_hidden_whatever_pattern_was_chosen():
+    pattern = spark_session.redaction("mine", ["our.key+x"])
+    assert [bool(re.search(pattern, key)) for key in ("mine", "our.key+x", "ourskey+x", "z")] == [
+        *(True, True, False, False)
+    ]

@@ -149,7 +149,8 @@ class World:
         script = "import sys, whole_kit; whole_kit.run_struck(*sys.argv[1:])"
         command = self.command(root, *more)
         child = _started(["-c", script, point, str(call), strike, *command])
-        _, said = child.communicate(timeout=PATIENCE)
+        # A JVM holds the pipes for as long as it lives, which is longer than its driver.
+        _, said = child.communicate(timeout=5 * PATIENCE if "spark" in more else PATIENCE)
         assert child.returncode, (point, call, said)
         return child.returncode
 

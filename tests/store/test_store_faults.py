@@ -1,12 +1,14 @@
 """Kills, races and readers: a reader sees the old or the new build, over all tables."""
 
 import json
+from pathlib import Path
 
 import pytest
 from store_kit import BUILD_DEATHS, GC_DEATHS, SCHEMAS, Small, outcome, spawn
 
 from rankdistill.store import delta
 from rankdistill.store.dataset import DataSet
+from rankdistill.store.files import make_dirs
 
 OLD, NEW = {"d1": 1, "d2": 1, "d3": 1}, {"d2": 2, "d3": 2, "d4": 2}
 BOTH = list(SCHEMAS)
@@ -157,7 +159,7 @@ RACES = {
 }
 
 
-@pytest.mark.fault("31", "two publishes at once, 7 kinds of race", times=50, quick=2)
+@pytest.mark.fault("31", "two publishes at once, 7 kinds of race", times=25, quick=2)
 @pytest.mark.parametrize("kind", RACES)
 def test_of_two_builds_at_once_both_land_or_one_wins_whole(racers, small, kind, trial):
     judge_race(racers, small.root, **RACES[kind])
@@ -171,7 +173,7 @@ def after_both(built, rolled, days):
     return {"d1": 1, "d2": 1, **(days if is_last else {})}
 
 
-@pytest.mark.fault("31", "a publish beside a gc and beside a rollback", times=50, quick=3)
+@pytest.mark.fault("31", "a publish beside a gc and beside a rollback", times=25, quick=3)
 @pytest.mark.parametrize("beside", ["gc", "rollback"])
 def test_a_build_beside_a_gc_or_a_rollback_is_whole_or_refused(racers, small, beside, trial):
     small.build({"d1": 1, "d2": 1})
@@ -206,6 +208,20 @@ def test_gc_leaves_the_row_that_a_build_is_about_to_commit(small, monkeypatch):
     monkeypatch.setattr(delta, "commit_rows", after_a_gc)
     small.build(NEW)
     assert small.tags() == {**OLD, **NEW}
+
+
+def test_a_folder_that_another_build_takes_away_meanwhile_is_made_again(tmp_path, monkeypatch):
+    mkdir, taken = Path.mkdir, []
+
+    def after_another(path, *arguments, **options):
+        if path.name == "build" and not taken:
+            taken.append(path.parent)
+            path.parent.rmdir()
+        return mkdir(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", after_another)
+    make_dirs(tmp_path, "_catalogue/build/dt=1")
+    assert taken and (tmp_path / "_catalogue/build/dt=1").is_dir()
 
 
 @pytest.mark.fault("32", "4 readers during 20 publishes, a rollback and gc", times=4)

@@ -94,13 +94,6 @@ def test_losses_of_pairs_without_a_pair_are_refused(tmp_path):
     watch.refuse_constant(seen)
 
 
-def test_what_was_killed_before_a_checkpoint_is_kept_from_other_configs(config, tmp_path):
-    """It may still be running."""
-    train_until(plan_of(config, "train.checkpoint_every=null"), tmp_path, 2)
-    with pytest.raises(TrainingError, match="E0503"):
-        train(plan_of(config, "train.checkpoint_every=null", "train.epochs=1"), tmp_path)
-
-
 def lists_with(num_scored):
     """A chunk of three requests of two candidates, of which so many have a teacher score."""
     has = np.array([place < num_scored for _ in range(3) for place in range(2)])

@@ -22,6 +22,9 @@ import torch
 from rankdistill.errors import TrainingError
 from rankdistill.student import checkpoint as checkpoints
 from rankdistill.student.checkpoint import Checkpoint
+from rankdistill.student.fields import kept
+from rankdistill.student.fields.kept import load_fields, save_fields
+from rankdistill.student.serving import opened
 from rankdistill.student.serving.opened import open_export
 from tests.student.export_kit import MODELS, handed_over, plain_fields, scorer_of
 
@@ -208,3 +211,31 @@ def test_a_checkpoint_that_is_something_else_is_refused_whatever_its_hash(tmp_pa
         checkpoints.load(tmp_path, "step-1")
     assert fault.value.code == "E0503" and not (tmp_path / "owned").exists()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MAX_GROWTH_KB
+
+
+PARSERS = (
+    (checkpoints, "load_file"),
+    (kept.pq, "read_table"),
+    (opened, "run_program"),
+    (opened, "faiss_package"),
+)
+
+
+@pytest.mark.parametrize("what", ["checkpoint", "vocabulary", "export"])
+def test_nothing_is_parsed_before_its_hash_has_been_compared(made, tmp_path, monkeypatch, what):
+    fields = plain_fields(5, 5)
+    facts = save_fields(tmp_path, fields)
+    checkpoints.save(tmp_path, "step-1", Checkpoint({"w": torch.ones(9)}, {"run": "r"}))
+    shutil.copytree(made, tmp_path / "out")
+    readers = {
+        "checkpoint": ("step-1.safetensors", lambda: checkpoints.load(tmp_path, "step-1")),
+        "vocabulary": ("fields/item.item_id.parquet", lambda: load_fields(tmp_path, facts)),
+        "export": ("out/items.parquet", lambda: open_export(tmp_path / "out").items()),
+    }
+    name, read = readers[what]
+    read()
+    for owner, parser in PARSERS:
+        monkeypatch.setattr(owner, parser, lambda *given, **more: pytest.fail("it was parsed"))
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes() + b"x")
+    with pytest.raises(TrainingError, match="cannot be read"):
+        read()
