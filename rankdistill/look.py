@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from rankdistill.engines.query import Engine, Row
 from rankdistill.lists.batch import STAGES, Lists
@@ -39,7 +41,7 @@ ADVISED_CAP = 1000  # rows per request that a warning about a blow-up proposes
 @dataclass
 class Look:
     """tally: as a build counts, and more of each day: stage.<name>, <kind>.capped (rows under
-    ADVISED_CAP), pairwise.never_drawn and .drawable, requests_within_top_k.
+    ADVISED_CAP), pairwise.never_drawn and .drawable, requests_within_top_k, items_not_nfc.
     largest: kind -> (most rows of one request, its id, its candidates). weights: as `weigh.Scale`
     reads them, of the tables that are drawn here."""
 
@@ -164,3 +166,11 @@ def _look_at_lists(lists: Lists, counts: Counter[str]) -> None:
     found = np.bincount(lists.stage, minlength=max(STAGES.values()) + 1)
     for name, code in STAGES.items():
         counts[f"stage.{name}"] += int(found[code])
+    counts["items_not_nfc"] += num_not_nfc(lists.candidates.column("item_id"))
+
+
+def num_not_nfc(ids: pa.Array) -> int:
+    """Ids of text that are not in Unicode's form NFC: another id than the one they look like."""
+    if not pa.types.is_string(ids.type) or pc.all(pc.string_is_ascii(ids)).as_py() is not False:
+        return 0
+    return int(pc.sum(pc.not_equal(pc.utf8_normalize(ids, "NFC"), ids)).as_py() or 0)
