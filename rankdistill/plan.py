@@ -10,6 +10,7 @@ from typing import Any
 from rankdistill.day_state import day_fingerprint, is_window_same
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.errors import PlaceError, UserError
+from rankdistill.feature_tables import joined
 from rankdistill.judge import (
     describe_door,
     judge_door,
@@ -18,7 +19,7 @@ from rankdistill.judge import (
     refuse_empty,
 )
 from rankdistill.lists.batch import STAGES
-from rankdistill.look import ADVISED_CAP, Look, look
+from rankdistill.look import ADVISED_CAP, Look, Shares, look
 from rankdistill.prepare import Prepared, prepare
 from rankdistill.quality.text_table import text_table
 from rankdistill.settings import Settings
@@ -36,6 +37,7 @@ SMALL = 2_000_000  # log rows up to which a plan looks at all requests anyway
 # length, fewer requests than FEW_REQUESTS tell no nearer than to a fifth.
 LEAST_ROWS = {"rows": 500_000, "lists": 5_000}
 FEW_REQUESTS = 1_000
+MB = 1_000_000
 # From here on a plan warns of a blow-up: rows of one request, rows per candidate.
 MANY_ROWS, MANY_PER_CANDIDATE = 100_000, 50
 
@@ -56,7 +58,10 @@ class Plan:
         of = f"{self.looked_at:,} requests, {self.share:.1%} of all"
         how = "exact" if self.share == 1 else f"estimated from {of}"
         blocks = [*self.lines, "", text_table(self.days), "", f"rows ({how})"]
-        blocks += [text_table(self.tables), *(f"warning: {text}" for text in self.warnings)]
+        blocks += [
+            text_table([*map(_in_mb, self.tables)]),
+            *(f"warning: {text}" for text in self.warnings),
+        ]
         return "\n".join(blocks)
 
     def as_dict(self) -> dict[str, Any]:
@@ -70,21 +75,15 @@ class Plan:
         }
 
 
-@dataclass(frozen=True)
-class Shares:
-    """What was looked at of all that a build would read: of its requests, of its rows."""
-
-    requests: float = 1.0
-    rows: float = 1.0
-
-    @classmethod
-    def of(cls, door: Mapping[str, int], meant: float) -> Shares:
-        """By what was really drawn, as the door counts all that come in: chance has its part in
-        that, and none in the estimates. meant: log.sample_requests, of a build itself."""
-        requests, rows = door["requests_in"] * meant, door["rows_in"] * meant
-        looked_at = door["requests_in"] - door["requests.not_sampled"]
-        rows_looked_at = door["rows_in"] - door["skipped.not_sampled"]
-        return cls(looked_at / requests, rows_looked_at / rows)
+def _in_mb(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table's line with its bytes in whole MB, rounded up."""
+    num = table["bytes"]
+    return {
+        "MB" if name == "bytes" else name: value
+        if name != "bytes" or num is None
+        else -(-num // MB)
+        for name, value in table.items()
+    }
 
 
 def plan(settings: Settings, *, exact: bool = False) -> Plan:
@@ -256,15 +255,25 @@ def _table_rows(prepared: Prepared, seen: Look, share: float) -> list[dict[str, 
     rows = []
     if prepared.settings.samples.lists:
         num = round(total["requests"] / share)
-        rows.append({"table": "lists", "rows": num, "at most": num, "note": ""})
+        weight = _weight("lists", num, seen)
+        rows.append({"table": "lists", "rows": num, "at most": num, "bytes": weight, "note": ""})
     later = prepared.kinds_of(2)
     for kind in prepared.kinds:
         at_most = round(total[f"{kind}.at_most"] / share)
         drawn = None if kind in later else round(total[f"{kind}.rows"] / share)
         note = "drawn from the lists, once they are there" if kind in later else ""
         note = note or left_out(kind, total, share)
-        rows.append({"table": kind, "rows": drawn, "at most": at_most, "note": note})
+        weight = None if drawn is None or joined(prepared.features) else _weight(kind, drawn, seen)
+        rows.append(
+            {"table": kind, "rows": drawn, "at most": at_most, "bytes": weight, "note": note}
+        )
     return rows
+
+
+def _weight(table: str, num_rows: int, seen: Look) -> int | None:
+    """Bytes on disk of so many rows of a table, None where no row of it was weighed."""
+    weighed = seen.weights[f"{table}.rows"]
+    return round(num_rows * seen.weights[f"{table}.bytes"] / weighed) if weighed else None
 
 
 def current_build(settings: Settings) -> Build | None:

@@ -115,6 +115,11 @@ def _hints(prepared: Prepared, seen: Look) -> list[str]:
             f"{total['requests_of_odd_time']:,} requests lie before 2000 or after 2099: "
             "is the unit of log.columns.request_time right (s, ms, us, ns)?"
         )
+    if total["items_not_nfc"]:
+        hints.append(
+            f"{total['items_not_nfc']:,} candidates have an item_id that is not in Unicode's form "
+            "NFC: it is another item than the one that looks the same; write ids in one form"
+        )
     outside, scored = total["scores_outside_unit"], total["score_neighbours"]
     if options.score_kind == "probability" and outside:
         hints.append(f"{outside:,} scores lie outside 0 .. 1: set log.score_kind: logit")

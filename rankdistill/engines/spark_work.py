@@ -121,7 +121,8 @@ def _checked(batches: Iterator[Grouped]) -> Iterator[Grouped]:
                     "E0310",
                     "the log cannot be read to its end",
                     found=str(fault).splitlines()[0],
-                    help="write the file again as UTF-8",
+                    help="write the file again as UTF-8; where it is of a local folder, "
+                    "rankdistill validate --engine duckdb names it",
                 ) from fault
         yield grouped
 

@@ -247,8 +247,9 @@ def damage(how: str) -> None:
         Path(part).write_bytes(content[:-20] if how == "cut off" else content)
 
 
+@pytest.mark.fault("43", "the table of metrics damaged: check and report", times=1)
 @pytest.mark.parametrize("how", ["lost", "cut off", "changed"])
-def test_a_damaged_table_of_metrics_is_never_green(built, how):
+def test_a_damaged_table_of_metrics_is_never_green(built, how, trial):
     damage(how)
     for verb in (["check"], ["report", "--out", "page"]):
         shown = run(*verb, "--data", "feed", code=3)
@@ -257,8 +258,11 @@ def test_a_damaged_table_of_metrics_is_never_green(built, how):
     assert not Path("page").exists()
 
 
+@pytest.mark.fault(
+    "43", "metrics.json missing, damaged or of another version: check and report", times=1
+)
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"schema_version": 2}', None])
-def test_a_damaged_metrics_file_is_never_green(place, text):
+def test_a_damaged_metrics_file_is_never_green(place, text, trial):
     if text is not None:
         Path("m.json").write_text(text)
     for verb in (["check"], ["report", "--out", "page"]):
@@ -268,6 +272,7 @@ def test_a_damaged_metrics_file_is_never_green(place, text):
     assert not Path("page").exists()
 
 
+@pytest.mark.fault("43", "states of measures that this version cannot read", times=1)
 @pytest.mark.parametrize(
     "state",
     [
@@ -279,7 +284,7 @@ def test_a_damaged_metrics_file_is_never_green(place, text):
         '{"segments": {"": 1}}',
     ],
 )
-def test_states_that_this_version_cannot_read_are_never_green(built, monkeypatch, state):
+def test_states_that_this_version_cannot_read_are_never_green(built, monkeypatch, state, trial):
     from rankdistill.store.dataset import DataSet as Stored
 
     kept = Stored.read_days

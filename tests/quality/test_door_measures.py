@@ -102,7 +102,8 @@ def test_many_rejected_rows_are_told(used, rejected, verdict):
     assert (found["value"], found["verdict"]) == (0, verdict)
 
 
-def test_an_empty_day_warns_and_rows_of_no_day_make_none():
+@pytest.mark.fault("17", "an empty day, as Q01 tells", times=1)
+def test_an_empty_day_warns_and_rows_of_no_day_make_none(trial):
     found = of_door(0)
     assert (found["value"], found["verdict"], found["note"]) == (None, "warn", "no row came in")
     assert found["verdicts"]["used"] == "warn"
@@ -153,7 +154,8 @@ def test_a_day_whose_lists_lack_rows_is_told(tmp_path):
     assert (lost["value"], lost["verdict"], lost["note"]) == (5, "fail", "5 rows lost")
 
 
-def test_hours_without_a_request_are_those_of_the_worst_day(tmp_path):
+@pytest.mark.fault("17", "hours without a request, as Q31 tells", times=1)
+def test_hours_without_a_request_are_those_of_the_worst_day(tmp_path, trial):
     log = clean_log()
     hour, day = log.request_time.dt.hour, log.request_time.dt.day
     found = measures(built(tmp_path, log[(day == 1) | ~hour.isin([3, 4])]))["Q31"]
@@ -164,7 +166,8 @@ def test_hours_without_a_request_are_those_of_the_worst_day(tmp_path):
     assert found["histogram"]["hour"]["counts"] == counts.tolist()
 
 
-def test_volume_and_lost_hours_are_held_against_the_week_before(tmp_path):
+@pytest.mark.fault("17", "hours and volume lost against the week before", times=1)
+def test_volume_and_lost_hours_are_held_against_the_week_before(tmp_path, trial):
     (day, *_) = days(built(tmp_path, clean_log(per_day=480, length=3)))
 
     def told(hours, *, num_past=7):

@@ -35,7 +35,6 @@ from tests.student.kit import (
     plan_of,
     source_of,
     train,
-    train_until,
 )
 
 LATER, EARLIER = "2026-11-09T00:00:00Z", "2026-10-01T00:00:00Z"

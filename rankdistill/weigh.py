@@ -1,0 +1,46 @@
+"""What a row of each table weighs: some rows of a look, written as a build would, and gone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+
+from rankdistill.store.parts import PartWriter
+
+# Of a table in memory, for each task: more of it would weigh the same by row.
+ENOUGH_BYTES = 64_000_000
+ALL = "all"  # one file of a table, whatever the days: its footer is no part of a row
+
+
+class Scale:
+    """Use as a context manager. weights: <table>.rows and <table>.bytes of them on disk."""
+
+    def __init__(self) -> None:
+        self.weights: Counter[str] = Counter()
+        self._seen: Counter[str] = Counter()
+
+    def __enter__(self) -> Scale:
+        self._folder = TemporaryDirectory(prefix="rankdistill-plan-")
+        self._writer = PartWriter(Path(self._folder.name), "plan", "weighed")
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self._writer.abandon()
+        self._folder.cleanup()
+
+    def wants(self, table: str) -> bool:
+        return self._seen[table] < ENOUGH_BYTES
+
+    def add(self, table: str, rows: pa.RecordBatch) -> None:
+        self._seen[table] += rows.nbytes
+        self._writer.write(table, ALL, rows)
+
+    def read(self) -> Counter[str]:
+        """What was added, weighed."""
+        for part in self._writer.close():
+            self.weights[f"{part.table}.rows"] += part.num_rows
+            self.weights[f"{part.table}.bytes"] += part.num_bytes
+        return self.weights
