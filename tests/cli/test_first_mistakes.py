@@ -182,7 +182,9 @@ def test_training_without_torch_tells_how_to_get_it(built, monkeypatch):
 
 
 def test_spark_without_java_is_told_with_the_engine_that_needs_none(place, monkeypatch):
-    pytest.importorskip("pyspark")
+    sessions = pytest.importorskip("pyspark.sql").SparkSession
+    # One that other tests left running would be taken.
+    monkeypatch.setattr(sessions, "getActiveSession", lambda: None)
     monkeypatch.setenv("PATH", str(place))
     monkeypatch.delenv("JAVA_HOME", raising=False)
     told = run("build", "--config", "feed.yaml", "--engine", "spark", code=4).stderr
