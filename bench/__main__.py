@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import math
-import os
 import shutil
 import statistics
 import subprocess
@@ -23,10 +22,10 @@ from types import MappingProxyType
 import numpy as np
 
 from bench import contest
+from bench.commands import HERE, a_peer, our_build
 from bench.logs import DAYS, LENGTH, NUM_USERS, cascade, log, user_history
 from bench.process import Cost, cost, load, side_by_side
 
-HERE = Path(__file__).parent
 LIMIT = "2GB"
 # The day before is there; of a month of history, too, no more than that.
 CATALOGUE = ("catalogue={window: 1d}",)
@@ -38,15 +37,6 @@ class Bench:
 
     def __init__(self, data: Path, rows: int, times: int) -> None:
         self.data, self.rows, self.times = data, rows, times
-
-    def ours(self, source: Path, config: str, *overrides: str) -> list[str]:
-        command = [sys.executable, "-m", "rankdistill", "build", "--output", "{new}"]
-        command += ["--config", str(HERE / config), "--path", str(source)]
-        command += ["--result", os.devnull]
-        return command + [word for choice in overrides for word in ("--set", choice)]
-
-    def peer(self, name: str, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", f"bench.peers.{name}", *arguments, "{new}"]
 
     def against(
         self,
@@ -74,7 +64,7 @@ class Bench:
             starts, commands = {}, {}
             for name, choice in (("ours", ours), ("peer", peer)):
                 starts[name] = Path(folder) / name
-                command = self.ours(source, config, *choice)
+                command = our_build(source, config, *choice)
                 first = [word.replace("{new}", str(starts[name])) for word in command]
                 cost([*first, "--dt", DAYS[0]], self.data)
                 commands[name] = [*command, "--dt", DAYS[1]]
@@ -107,7 +97,7 @@ def everything(bench: Bench) -> None:
     """Lists and all three kinds, against our own pairs alone."""
     rows = log(bench.data, bench.rows)
     title = f"lists + three kinds (ours) over pairs alone (peer), {bench.rows:,} rows"
-    bench.against(title, 1.3, bench.ours(rows, "all.yaml"), bench.ours(rows, "pairs.yaml"))
+    bench.against(title, 1.3, our_build(rows, "all.yaml"), our_build(rows, "pairs.yaml"))
 
 
 def large(bench: Bench) -> None:
@@ -117,10 +107,10 @@ def large(bench: Bench) -> None:
     limit = ("engine.kind=duckdb", f"engine.memory_limit={LIMIT}")
     limit += (f"engine.temp_directory={bench.data}",)
     commands = {
-        f"pairs, {LIMIT}": bench.ours(rows, "pairs.yaml", *limit),
-        f"lists + three kinds, {LIMIT}": bench.ours(rows, "all.yaml", *limit),
-        "peer, no limit": bench.peer("duckdb_pairs", "rows", str(rows)),
-        f"peer, {LIMIT}": bench.peer("duckdb_pairs", "--memory-limit", LIMIT, "rows", str(rows)),
+        f"pairs, {LIMIT}": our_build(rows, "pairs.yaml", *limit),
+        f"lists + three kinds, {LIMIT}": our_build(rows, "all.yaml", *limit),
+        "peer, no limit": a_peer("duckdb_pairs", "rows", str(rows)),
+        f"peer, {LIMIT}": a_peer("duckdb_pairs", "--memory-limit", LIMIT, "rows", str(rows)),
     }
     print(f"\n{num_rows:,} rows, DuckDB memory_limit {LIMIT} ({load()})", flush=True)
     first = None
@@ -142,7 +132,7 @@ def length(bench: Bench) -> None:
         spent = []
         for size in lengths:
             rows = log(bench.data, num_rows, length=size)
-            ours = bench.ours(rows, "pairs.yaml", f"samples.pairwise.top_k={choice}")
+            ours = our_build(rows, "pairs.yaml", f"samples.pairwise.top_k={choice}")
             runs = [cost(ours, bench.data).cpu for _ in range(bench.times)]
             spent.append(sorted(runs)[len(runs) // 2] / num_rows * 1e6)
             print(f"  length {size:4}  {spent[-1]:6.2f} us", flush=True)
@@ -231,7 +221,7 @@ def features(bench: Bench) -> None:
     users = user_history(bench.data)
     table = f"features=[{{of: user, path: {users}, time: since, materialize: true}}]"
     title = f"joined user table, as of the request (ours) over none (peer), {bench.rows:,} rows"
-    bench.against(title, 1.3, bench.ours(rows, "all.yaml", table), bench.ours(rows, "all.yaml"))
+    bench.against(title, 1.3, our_build(rows, "all.yaml", table), our_build(rows, "all.yaml"))
 
 
 def mining(bench: Bench) -> None:
@@ -271,8 +261,8 @@ def quality(bench: Bench) -> None:
 
     rows = log(bench.data, bench.rows)
     chosen = ("samples.listwise=null", "quality.fail_on=never", "quality.measure=true")
-    ours = bench.ours(rows, "all.yaml", *chosen)
-    peer = bench.ours(rows, "all.yaml", *chosen[:2])
+    ours = our_build(rows, "all.yaml", *chosen)
+    peer = our_build(rows, "all.yaml", *chosen[:2])
     title = f"lists + pairs + points measured (ours) over unmeasured (peer), {bench.rows:,} rows"
     bench.against(title, 1.25, ours, peer)
     report(rows, HERE / "all.yaml", chosen, bench.data)

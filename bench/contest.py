@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.commands import a_peer, our_build
 from bench.logs import log
 from bench.process import Cost, adopt_orphans, cost, load, side_by_side
 
@@ -51,28 +52,18 @@ def contest(data: Path, num_rows: int, layout: str, times: int, engine: str) -> 
     adopt_orphans()
     with tempfile.TemporaryDirectory(dir=data) as folder:
         ours, floor = (f"{name}, {ENGINES[engine]}" for name in ("ours", "floor"))
-        commands = {ours: _ours(source, layout, engine)}
-        given = ("--written", str(_written(commands[ours], Path(folder))))
-        commands[floor] = _peer(f"{engine}_floor", layout, source, *given)
+        choices = [f"log.layout={layout}", *([SPARK] if engine == "spark" else [])]
+        commands = {ours: our_build(source, "pairs.yaml", *choices)}
+        written = str(_written(commands[ours], Path(folder)))
+        given = (layout, str(source.resolve()))
+        commands[floor] = a_peer(f"{engine}_floor", "--written", written, *given)
         for peer in PEERS:
             if peer.engine == engine and num_rows <= peer.most:
-                commands[peer.name] = _peer(peer.module, layout, source)
+                commands[peer.name] = a_peer(peer.module, *given)
         yield f"\n{num_rows:,} candidates in {layout}, {times} runs each, {load()}"
         spent = side_by_side(commands, data, times)
     yield from _table(spent, ours, floor)
     yield f"goal: ours at most {GOALS[layout]} of the floor"
-
-
-def _ours(source: Path, layout: str, engine: str) -> list[str]:
-    command = [sys.executable, "-m", "rankdistill", "build", "--output", "{new}"]
-    command += ["--config", "bench/pairs.yaml", "--path", str(source), "--result", "/dev/null"]
-    choices = [f"log.layout={layout}", *([SPARK] if engine == "spark" else [])]
-    return command + [word for choice in choices for word in ("--set", choice)]
-
-
-def _peer(module: str, layout: str, source: Path, *more: str) -> list[str]:
-    path = str(source.resolve())
-    return [sys.executable, "-m", f"bench.peers.{module}", layout, path, "{new}", *more]
 
 
 def _written(ours: list[str], folder: Path) -> Path:

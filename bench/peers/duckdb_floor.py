@@ -7,7 +7,6 @@ arrived. Nothing is mapped, judged, drawn, gathered, counted, hashed, synced or 
 
 from __future__ import annotations
 
-import argparse
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +14,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from bench.peers.command_line import chosen
 
 COLUMNS = "request_id, user_id, request_time, item_id, rank, teacher_score, position, click"
 # As our engine asks DuckDB for a log: its order, and the rows that it hands over at once.
@@ -44,23 +45,19 @@ def writer(file: Path, schema: pa.Schema) -> pq.ParquetWriter:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("layout", choices=LAYOUTS)
-    parser.add_argument("log")
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--written", required=True)
-    chosen = parser.parse_args()
+    given = chosen("--written")
+    out = Path(given.out)
     pa.set_memory_pool(pa.system_memory_pool())  # as ours: see engines/duckdb.py
-    rows = written(chosen.written)
+    rows = written(given.written)
     groups = [rows.slice(at, GROUP) for at in range(0, len(rows), GROUP)]
-    order, at_once = LAYOUTS[chosen.layout]
-    connection = duckdb.connect(config={"temp_directory": f"{chosen.out}.spill"})
-    found = connection.sql(f"SELECT {COLUMNS} FROM read_parquet('{chosen.log}') {order}")
-    num_rows, seen, due = pq.read_metadata(chosen.log).num_rows, 0, 0
-    chosen.out.mkdir()
+    order, at_once = LAYOUTS[given.layout]
+    connection = duckdb.connect(config={"temp_directory": f"{out}.spill"})
+    found = connection.sql(f"SELECT {COLUMNS} FROM read_parquet('{given.log}') {order}")
+    num_rows, seen, due = pq.read_metadata(given.log).num_rows, 0, 0
+    out.mkdir()
     with ExitStack() as stack:
         files = [
-            stack.enter_context(writer(chosen.out / f"{number}.parquet", rows.schema))
+            stack.enter_context(writer(out / f"{number}.parquet", rows.schema))
             for number in range(NUM_WRITERS)
         ]
         threads = [stack.enter_context(ThreadPoolExecutor(1)) for _ in files]

@@ -7,9 +7,9 @@ of what follows it, by hash. Slower at 10 M rows: list(... ORDER BY rank) over t
 
 from __future__ import annotations
 
-import argparse
-
 import duckdb
+
+from bench.peers.command_line import chosen
 
 # The sort brings a request's rows together, so that list() is cheap and list_sort() finds them
 # nearly in order; list() alone tears requests where two threads meet.
@@ -67,20 +67,15 @@ def pairs_sql(layout: str, log: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("layout", choices=LAYOUTS)
-    parser.add_argument("log")
-    parser.add_argument("out")
-    parser.add_argument("--memory-limit")
-    chosen = parser.parse_args()
-    config = {"temp_directory": f"{chosen.out}.spill"}
-    if chosen.memory_limit:
-        config["memory_limit"] = chosen.memory_limit
+    given = chosen("--memory-limit")
+    config = {"temp_directory": f"{given.out}.spill"}
+    if given.memory_limit:
+        config["memory_limit"] = given.memory_limit
     connection = duckdb.connect(config=config)
     # The order of output rows does not matter, so it need not be kept.
     connection.execute("SET enable_progress_bar = false; SET preserve_insertion_order = false")
-    sql = pairs_sql(chosen.layout, chosen.log)
-    connection.execute(f"COPY ({sql}) TO '{chosen.out}' (FORMAT parquet, COMPRESSION zstd)")
+    sql = pairs_sql(given.layout, given.log)
+    connection.execute(f"COPY ({sql}) TO '{given.out}' (FORMAT parquet, COMPRESSION zstd)")
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@ pandas_pairs.py LAYOUT LOG OUT; the same draws as duckdb_pairs.py, by Python's o
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
+
+from bench.peers.command_line import chosen
 
 CANDIDATE = ["rank", "item_id", "teacher_score", "click"]
 
@@ -43,18 +44,14 @@ def pairs(head: tuple[Any, ...], candidates: list[tuple[Any, ...]]) -> Iterator[
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("layout", choices=("rows", "lists"))
-    parser.add_argument("log")
-    parser.add_argument("out")
-    chosen = parser.parse_args()
+    given = chosen()
     columns = [
         *("request_id", "user_id", "request_time", "pos_item_id", "neg_item_id", "weight"),
         *("margin", "pos_rank", "neg_rank", "split", "source", "probability"),
     ]
-    found = [row for request in requests(chosen.layout, chosen.log) for row in pairs(*request)]
+    found = [row for request in requests(given.layout, given.log) for row in pairs(*request)]
     frame = pd.DataFrame.from_records(found, columns=columns)
-    frame.to_parquet(chosen.out, compression="zstd", index=False)
+    frame.to_parquet(given.out, compression="zstd", index=False)
 
 
 if __name__ == "__main__":

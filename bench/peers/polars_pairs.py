@@ -6,9 +6,9 @@ Slower at 1 M rows: lists per request with list.gather (2 times), over() express
 
 from __future__ import annotations
 
-import argparse
-
 import polars as pl
+
+from bench.peers.command_line import chosen
 
 CANDIDATE = ("item_id", "rank", "teacher_score")
 REQUEST = ("request_id", "user_id", "request_time")
@@ -68,13 +68,9 @@ def pairs(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("layout", choices=("rows", "lists"))
-    parser.add_argument("log")
-    parser.add_argument("out")
-    chosen = parser.parse_args()
-    made = pairs(sorted_rows(chosen.layout, chosen.log))
-    made.write_parquet(chosen.out, compression="zstd", compression_level=3)
+    given = chosen()
+    made = pairs(sorted_rows(given.layout, given.log))
+    made.write_parquet(given.out, compression="zstd", compression_level=3)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ spark_floor.py LAYOUT LOG OUT --written FILE: as duckdb_floor.py, with Spark's o
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 from pyspark import TaskContext
 from pyspark.sql import functions as F  # noqa: N812
 
+from bench.peers.command_line import chosen
 from bench.peers.duckdb_floor import COLUMNS, writer, written
 from bench.peers.spark_session import session
 
@@ -39,21 +39,17 @@ def writing(log: str, file: str, out: str) -> Callable[[Iterable], Iterator[pa.R
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("layout", choices=("rows", "lists"))
-    parser.add_argument("log")
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--written", required=True)
-    chosen = parser.parse_args()
+    given = chosen("--written")
+    out = Path(given.out)
     spark = session()
     columns = COLUMNS.split(", ")
-    frame = spark.read.parquet(chosen.log).select(*columns)
-    if chosen.layout == "rows":
+    frame = spark.read.parquet(given.log).select(*columns)
+    if given.layout == "rows":
         row = F.struct("rank", *(name for name in columns if name != "rank"))
         rows = F.sort_array(F.collect_list(row)).alias("rows")
         frame = frame.groupBy("request_id").agg(rows).select("rows")
-    chosen.out.mkdir()
-    task = writing(chosen.log, chosen.written, str(chosen.out.resolve()))
+    out.mkdir()
+    task = writing(given.log, given.written, str(out.resolve()))
     frame.mapInArrow(task, "rows long").collect()
     spark.stop()
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable
 
 from pyspark.sql import DataFrame, SparkSession
+
+from bench.peers.command_line import chosen
 
 # The columns of a lists log, a row per candidate or an array of structs per request.
 ZIPPED = "arrays_zip(rank, item_id, teacher_score, click)"
@@ -40,11 +41,7 @@ def session() -> SparkSession:
 
 def run(pairs: Callable[[SparkSession, str, str], DataFrame]) -> None:
     """Write what `pairs` makes of the layout and the log of the command line."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("layout", choices=("rows", "lists"))
-    parser.add_argument("log")
-    parser.add_argument("out")
-    chosen = parser.parse_args()
+    given = chosen()
     spark = session()
-    pairs(spark, chosen.layout, chosen.log).write.parquet(chosen.out)
+    pairs(spark, given.layout, given.log).write.parquet(given.out)
     spark.stop()
