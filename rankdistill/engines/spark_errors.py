@@ -80,33 +80,11 @@ def user_error(text: str) -> UserError | None:
     return None
 
 
-def _full(text: str) -> UserError:
-    return ResourceError(
-        "E0402",
-        "the disk is full",
-        found=_cause(text),
-        help="free the disk, or name another with engine.conf spark.local.dir",
-    )
-
-
-def _no_worker_memory(text: str) -> UserError:
-    return ResourceError(
-        "E0403",
-        "a Python worker of Spark ran out of memory",
-        found=_cause(text),
-        help="raise engine.conf spark.executor.pyspark.memory where it is set, else "
-        "spark.executor.memoryOverhead; or lower engine.batch_rows",
-    )
-
-
-def _no_heap(text: str) -> UserError:
-    return ResourceError(
-        "E0403",
-        "Spark ran out of memory",
-        found=_cause(text),
-        help="raise engine.conf spark.executor.memory or spark.executor.memoryOverhead "
-        "(spark.driver.memory with a local master)",
-    )
+def _known(
+    kind: type[UserError], code: str, message: str, help: str
+) -> Callable[[str], UserError | None]:
+    """A fault of which the text tells no more than its cause."""
+    return lambda text: kind(code, message, found=_cause(text), help=help)
 
 
 def _no_driver(text: str) -> UserError:
@@ -130,25 +108,6 @@ def _other_environment(text: str) -> UserError:
     )
 
 
-def _lost(text: str) -> UserError:
-    return ResourceError(
-        "E0406",
-        "Spark gave up: it lost executors, or what they had shuffled, again and again",
-        found=_cause(text),
-        help="see why they ended; mostly for want of memory (engine.conf spark.executor.memory, "
-        "spark.executor.memoryOverhead) or of disk (spark.local.dir)",
-    )
-
-
-def _closed(text: str) -> UserError:
-    return PlaceError(
-        "E0202",
-        "the system does not let Spark's workers",
-        found=_cause(text),
-        help="name a place that is theirs to use",
-    )
-
-
 def _unreadable(text: str) -> UserError:
     file = _FILE.search(text + " ")
     name = file[1].removeprefix("file://").removeprefix("file:") if file else "the log"
@@ -166,6 +125,39 @@ def _ended(text: str) -> UserError | None:
     return ResourceError("E0406", "Spark gave up", found=_cause(text), help="see Spark's own log")
 
 
+_full = _known(
+    ResourceError,
+    "E0402",
+    "the disk is full",
+    "free the disk, or name another with engine.conf spark.local.dir",
+)
+_no_heap = _known(
+    ResourceError,
+    "E0403",
+    "Spark ran out of memory",
+    "raise engine.conf spark.executor.memory or spark.executor.memoryOverhead "
+    "(spark.driver.memory with a local master)",
+)
+_no_worker_memory = _known(
+    ResourceError,
+    "E0403",
+    "a Python worker of Spark ran out of memory",
+    "raise engine.conf spark.executor.pyspark.memory where it is set, else "
+    "spark.executor.memoryOverhead; or lower engine.batch_rows",
+)
+_lost = _known(
+    ResourceError,
+    "E0406",
+    "Spark gave up: it lost executors, or what they had shuffled, again and again",
+    "see why they ended; mostly for want of memory (engine.conf spark.executor.memory, "
+    "spark.executor.memoryOverhead) or of disk (spark.local.dir)",
+)
+_closed = _known(
+    PlaceError,
+    "E0202",
+    "the system does not let Spark's workers",
+    "name a place that is theirs to use",
+)
 # In this order: an executor that is lost for want of memory tells of both.
 _FAULTS: tuple[tuple[tuple[str, ...], Callable[[str], UserError | None]], ...] = (
     (_DISK, _full),
