@@ -22,7 +22,7 @@ from rankdistill.errors import PlaceError
 from rankdistill.store import delta
 from rankdistill.store.files import HashedFile
 from rankdistill.store.parts import Part
-from rankdistill.store.reading import damaged, opened, part_table
+from rankdistill.store.reading import damaged, opened, whole_table
 
 TABLE = "builds"
 # Of a row and of all that it names: raised where a reader of the number before would misread
@@ -204,16 +204,15 @@ def _write(folder: Path, build: Build) -> Part:
 
 
 def _read(file: Path) -> Build:
-    _refuse_newer(file)
-    (row,) = part_table(file, SCHEMA.names).to_pylist()
+    with opened(file) as parquet:
+        _refuse_newer(file, parquet.schema_arrow)
+        (row,) = whole_table(file, parquet, SCHEMA.names).to_pylist()
     days = {dt: Day(**day) for dt, day in json.loads(row.pop("days")).items()}
     return Build(days=days, **row)
 
 
-def _refuse_newer(file: Path) -> None:
+def _refuse_newer(file: Path, schema: pa.Schema) -> None:
     """PlaceError E0209 where a row is of a format, or has a column, that is not known here."""
-    with opened(file) as parquet:
-        schema = parquet.schema_arrow
     mark = (schema.metadata or {}).get(MARK, b"1").decode("ascii", "replace")
     if not (mark.isdecimal() and int(mark)):
         raise damaged(file, f"format {mark}")

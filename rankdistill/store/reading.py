@@ -42,10 +42,15 @@ def count_rows(file: str | Path) -> int:
 def part_table(file: str | Path, columns: Sequence[str]) -> pa.Table:
     """These columns of one part at once. Raises as `read_part`."""
     with opened(file) as parquet:
-        table = parquet.read(columns=list(columns))
-        if table.num_rows != parquet.metadata.num_rows:
-            raise damaged(file, f"{table.num_rows} rows instead of {parquet.metadata.num_rows}")
-        return table
+        return whole_table(file, parquet, columns)
+
+
+def whole_table(file: str | Path, parquet: pq.ParquetFile, columns: Sequence[str]) -> pa.Table:
+    """The same of a part that is `opened`."""
+    table = parquet.read(columns=list(columns))
+    if table.num_rows != parquet.metadata.num_rows:
+        raise damaged(file, f"{table.num_rows} rows instead of {parquet.metadata.num_rows}")
+    return table
 
 
 def refuse_damaged(file: str | Path, columns: Sequence[str]) -> None:
