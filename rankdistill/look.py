@@ -17,23 +17,12 @@ from rankdistill.engines.query import Engine, Row
 from rankdistill.lists.batch import STAGES, Lists
 from rankdistill.lists.group import Grouped
 from rankdistill.log.door import admit
-from rankdistill.one_pass import (
-    Recipe,
-    Tally,
-    by_day,
-    draw_day,
-    summed,
-)
+from rankdistill.one_pass import Recipe, Tally, by_day, draw_day, summed
 from rankdistill.prepare import Prepared, left_out, repeated_requests
-from rankdistill.samples.bounds import (
-    MOST_OF_A_REQUEST,
-    most_drawn,
-    never_drawn,
-    not_too_many,
-)
+from rankdistill.samples.bounds import MOST_OF_A_REQUEST, most_drawn, never_drawn, not_too_many
 from rankdistill.samples.catalogue import SAMPLERS
 from rankdistill.samples.strategies import DeltaNdcgPairs
-from rankdistill.weigh import Scale
+from rankdistill.weigh import ENOUGH_BYTES, Scale
 
 ADVISED_CAP = 1000  # rows per request that a warning about a blow-up proposes
 
@@ -78,15 +67,16 @@ class Shares:
         return cls(looked_at / requests, rows_looked_at / rows)
 
 
-def look(prepared: Prepared, engine: Engine, share: float = 1.0) -> Look:
-    """What a build would count on a hashed share of the requests; nothing is written."""
+def look(prepared: Prepared, engine: Engine, share: float = 1.0, *, weigh: bool = False) -> Look:
+    """What a build would count on a hashed share of the requests; nothing stays written. weigh:
+    what rows of the tables weigh, too."""
     options = prepared.mapping.options
     sampled = options.model_copy(update={"sample_requests": share * options.sample_requests})
     mapping = replace(prepared.mapping, options=sampled)
     repeated = repeated_requests(prepared, engine)
     recipe = replace(prepared, mapping=mapping).recipe("", "plan", repeated)
     seen = Look()
-    work = functools.partial(count, recipe, prepared.kinds_of(2))
+    work = functools.partial(count, recipe, prepared.kinds_of(2), weigh)
     for row in engine.run(prepared.query, work, lambda rows: None):
         value = json.loads(row["value"])
         seen.tally.add(Tally.read(value))
@@ -99,14 +89,18 @@ def look(prepared: Prepared, engine: Engine, share: float = 1.0) -> Look:
 
 
 def count(
-    recipe: Recipe, later: Mapping[str, Any], batches: Iterable[Grouped], task: str
+    recipe: Recipe,
+    later: Mapping[str, Any],
+    weigh: bool,
+    batches: Iterable[Grouped],
+    task: str,
 ) -> Iterator[Row]:
     """Every batch through the door and the kernels, and nothing into parts that stay.
 
     later: kinds of the second pass, of which only the bounds are known here.
     """
     seen = Look()
-    with Scale() as scale:
+    with Scale(ENOUGH_BYTES if weigh else 0) as scale:
         for grouped in batches:
             admitted = admit(grouped, recipe.mapping, recipe.days, recipe.repeated)
             seen.tally.door.update(admitted.counts)

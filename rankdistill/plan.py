@@ -92,9 +92,10 @@ def plan(settings: Settings, *, exact: bool = False) -> Plan:
         prepared = prepare(settings, engine)
         num_rows = engine.count(prepared.query)[0]
         share = 1.0 if exact or num_rows <= SMALL else _sample(prepared, num_rows)
-        seen = look(prepared, engine, share)
+        seen = look(prepared, engine, share, weigh=True)
         if share < 1 and not seen.total["requests"]:
-            share, seen = 1.0, look(prepared, engine)  # a few huge requests: none was drawn
+            # A few huge requests: none was drawn.
+            share, seen = 1.0, look(prepared, engine, weigh=True)
     shares = Shares()
     if share < 1:
         shares = Shares.of(seen.tally.door, settings.log.sample_requests)

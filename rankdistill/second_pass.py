@@ -25,13 +25,7 @@ from rankdistill.day_side import DaySide
 from rankdistill.engines.query import Engine, Progress, Row
 from rankdistill.features.join import Join
 from rankdistill.lists.batch import ORDER_COLUMNS, Lists
-from rankdistill.one_pass import (
-    Tally,
-    collect,
-    draw_kinds,
-    gathered,
-    sample_table,
-)
+from rankdistill.one_pass import Tally, collect, draw_kinds, gathered, sample_table
 from rankdistill.own_tables import Target, part_rows
 from rankdistill.quality.across import DRAWN
 from rankdistill.quality.facts import Facts

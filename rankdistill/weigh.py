@@ -16,9 +16,13 @@ ALL = "all"  # one file of a table, whatever the days: its footer is no part of 
 
 
 class Scale:
-    """Use as a context manager. weights: <table>.rows and <table>.bytes of them on disk."""
+    """Use as a context manager. weights: <table>.rows and <table>.bytes of them on disk.
 
-    def __init__(self) -> None:
+    enough: bytes of a table in memory from which on no more is wanted; 0: nothing is.
+    """
+
+    def __init__(self, enough: int = ENOUGH_BYTES) -> None:
+        self._enough = enough
         self.weights: Counter[str] = Counter()
         self._seen: Counter[str] = Counter()
 
@@ -32,7 +36,7 @@ class Scale:
         self._folder.cleanup()
 
     def wants(self, table: str) -> bool:
-        return self._seen[table] < ENOUGH_BYTES
+        return self._seen[table] < self._enough
 
     def add(self, table: str, rows: pa.RecordBatch) -> None:
         self._seen[table] += rows.nbytes
