@@ -38,7 +38,7 @@ def cost(command: list[str], folder: Path, start: Path | None = None) -> Cost:
         words = [word.replace("{new}", f"{new}/out") for word in command]
         before = time.perf_counter()
         # The spill of a peer goes where its output goes; nothing is left behind.
-        process = subprocess.Popen(words, stdout=talk, stderr=talk)
+        process = subprocess.Popen(words, stdout=talk, stderr=talk, env=_as_installed())
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - before
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -48,6 +48,11 @@ def cost(command: list[str], folder: Path, start: Path | None = None) -> Cost:
         usages = [usage, *_left_behind()]
     cpu = sum(usage.ru_utime + usage.ru_stime for usage in usages)
     return Cost(seconds, cpu, max(usage.ru_maxrss for usage in usages) / 1024)
+
+
+def _as_installed() -> dict[str, str]:
+    """The environment, in which Python may keep its bytecode: an installed package has it, too."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _left_behind() -> Iterator[resource.struct_rusage]:

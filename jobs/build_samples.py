@@ -9,4 +9,4 @@ from rankdistill.cli import main
 
 if __name__ == "__main__":
     # The last --engine counts: a job is always Spark's.
-    sys.exit(main(["build", *sys.argv[1:], "--engine", "spark"]))
+    main(["build", *sys.argv[1:], "--engine", "spark"])

@@ -10,4 +10,4 @@ from rankdistill.cli import main
 
 if __name__ == "__main__":
     # The last --engine counts: a job is always Spark's.
-    sys.exit(main(["mine-negatives", *sys.argv[1:], "--engine", "spark"]))
+    main(["mine-negatives", *sys.argv[1:], "--engine", "spark"])

@@ -9,4 +9,4 @@ import sys
 from rankdistill.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(["report", *sys.argv[1:]]))
+    main(["report", *sys.argv[1:]])

@@ -8,4 +8,4 @@ import sys
 from rankdistill.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(["simulate", *sys.argv[1:]]))
+    main(["simulate", *sys.argv[1:]])

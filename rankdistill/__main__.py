@@ -1,7 +1,5 @@
 """`python -m rankdistill`."""
 
-import sys
-
 from rankdistill.cli import main
 
-sys.exit(main())
+main()

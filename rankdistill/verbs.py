@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import json
@@ -11,10 +12,10 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rankdistill import __version__
 from rankdistill.errors import (
@@ -176,52 +177,75 @@ class Run:
             self._bar.update(self._task, description=event)
 
 
-@contextlib.contextmanager
-def signals_stop() -> Iterator[list[Stopped]]:
-    """SIGTERM and SIGINT raise `Stopped` in the main thread; the ones that came are listed.
+class Signals:
+    """While a verb works, SIGTERM and SIGINT raise `Stopped` in the main thread. A context manager.
 
-    The list counts: a library in whose call the signal arrives (DuckDB's, say) may turn the
-    exception into one of its own.
+    came: those that did. It counts: a library in whose call the signal arrives (DuckDB's, say) may
+    turn the exception into one of its own.
     """
-    came: list[Stopped] = []
 
-    def stop(number: int, frame: Any) -> None:
-        came.append(Stopped(signal.Signals(number).name))
-        raise came[-1]
+    def __init__(self) -> None:
+        self.came: list[Stopped] = []
+        self._is_too_late = False
 
-    before = {name: signal.signal(getattr(signal, name), stop) for name in SIGNALS}
-    try:
-        yield came
-    finally:
-        for name, handler in before.items():
+    def __enter__(self) -> Signals:
+        self._before = {name: signal.signal(getattr(signal, name), self._stop) for name in SIGNALS}
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        for name, handler in self._before.items():
             signal.signal(getattr(signal, name), handler)
 
+    def too_late(self) -> None:
+        """The verb has ended, and its exit code stands: what comes now is not heard."""
+        self._is_too_late = True
 
-def carry_out(run: Run, verb: Callable[[Run], int | None]) -> int:
-    """Run the verb; its exit code. Errors are told on stderr, run_result.json is left."""
-    code, errors, came = 0, list[UserError](), list[Stopped]()
-    try:
-        with kept_from_others(), signals_stop() as came:
-            run.refuse_foreign_result()  # before the work
-            code = verb(run) or 0
-    except BrokenPipeError:
-        code = 0
-    except (Exception, Stopped) as fault:
-        if came:
-            run.say(f"stopped by {came[0]}: {run.if_stopped}")
-            code = came[0].code
-        else:
-            code, errors = _told(run, fault)
-    run.leave(code, errors)
+    def _stop(self, number: int, frame: Any) -> None:
+        if not self._is_too_late:
+            self.came.append(Stopped(signal.Signals(number).name))
+            raise self.came[-1]
+
+
+def carry_out(
+    run: Run, verb: Callable[[Run], int | None], end: Callable[[int], object] | None = None
+) -> int:
+    """Run the verb; its exit code. Errors are told on stderr, run_result.json is left.
+
+    end: ends the process with the code, where the process is ours.
+    """
+    code, errors = 0, list[UserError]()
+    with Signals() as signals:
+        try:
+            with kept_from_others():
+                run.refuse_foreign_result()  # before the work
+                code = verb(run) or 0
+            signals.too_late()
+        except BrokenPipeError:
+            code = 0
+        except (Exception, Stopped) as fault:
+            signals.too_late()
+            if signals.came:
+                run.say(f"stopped by {signals.came[0]}: {run.if_stopped}")
+                code = signals.came[0].code
+            else:
+                code, errors = _told(run, fault)
+        run.leave(code, errors)
+        if end is not None:
+            end(code)
     return code
 
 
-def leave_if_stopped(code: int) -> None:
-    """After a signal end the process now: threads of ours or of a library may still be at work."""
-    if code in SIGNALS.values():
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+def end_process(code: int) -> NoReturn:
+    """End this process now, with its exit functions.
+
+    Python would take down what it holds piece by piece, for a sixth of a second; and after a signal
+    threads, of ours or of a library, may still be at work.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads
+            stream.flush()
+    atexit._run_exitfuncs()
+    os._exit(code)
 
 
 def _told(run: Run, fault: BaseException) -> tuple[int, list[UserError]]:

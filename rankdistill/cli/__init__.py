@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -10,7 +10,7 @@ from rankdistill import __version__
 from rankdistill.cli import aid, handover, log, quality, student, versions
 from rankdistill.cli.options import command
 from rankdistill.cli.usage import Verbs
-from rankdistill.verbs import leave_threads_to_us
+from rankdistill.verbs import end_process, leave_threads_to_us
 
 # In the order of --help; a function's name, with dashes, is its verb.
 VERBS = (
@@ -48,7 +48,10 @@ def _top(
 ) -> None: ...
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run a verb; the exit code. Usage errors are 2."""
-    code: Any = app(args=arguments, prog_name="rankdistill", standalone_mode=True)
-    return int(code or 0)
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run a verb in a process of its own, which ends with its exit code. Usage errors are 2."""
+    try:
+        app(args=arguments, prog_name="rankdistill", obj=end_process)
+    except SystemExit as ended:
+        end_process(int(ended.code or 0))
+    end_process(0)

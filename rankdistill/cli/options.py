@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from rankdistill.cli.choices import ENGINES, FORMATS, VERDICTS, completed, one_of
-from rankdistill.verbs import Run, carry_out, leave_if_stopped, leave_pandas_unread
+from rankdistill.verbs import Run, carry_out, leave_pandas_unread
 
 Config = Annotated[str, typer.Option("--config", "-c", help="the YAML file")]
 MaybeConfig = Annotated[str | None, typer.Option("--config", "-c", help="the YAML file")]
@@ -53,17 +53,18 @@ def command(
     name = act.__name__.replace("_", "-")
     own = list(inspect.signature(act, eval_str=True).parameters.values())[1:]
 
-    def run_it(*, as_format: str, result: str | None, **options: Any) -> None:
+    def run_it(
+        *, context: typer.Context, as_format: str, result: str | None, **options: Any
+    ) -> None:
         run = Run(name, as_json=as_format == "json", result_file=result)
         if first is not None:
             first()
         leave_pandas_unread()
-        code = carry_out(run, lambda run: act(run, **options))
-        leave_if_stopped(code)
-        raise typer.Exit(code)
+        raise typer.Exit(carry_out(run, lambda run: act(run, **options), context.obj))
 
     kind = inspect.Parameter.KEYWORD_ONLY
     shared = [
+        inspect.Parameter("context", kind, annotation=typer.Context),
         inspect.Parameter("as_format", kind, default="text", annotation=AsFormat),
         inspect.Parameter("result", kind, default=None, annotation=Result),
     ]

@@ -85,7 +85,7 @@ def drawn_point(trial: int) -> tuple[str, int]:
 def run_struck(name: str, call: str, strike: str, *arguments: str) -> None:
     """In a child: the command line, and a signal to ourselves at a point of it."""
     strike_at(name, int(call), lambda: signal.raise_signal(signal.Signals[strike]), setattr)
-    sys.exit(cli.main(list(arguments)))
+    cli.main(list(arguments))
 
 
 def strike_at(name: str, call: int, act: Callable[[], None], put: Callable[..., None]) -> None:
