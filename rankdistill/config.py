@@ -33,8 +33,8 @@ __all__ = [
     "reveal",
 ]
 
-# Blocks whose values may be `${env:NAME}`; whoever reads them calls `reveal` at the last moment.
-ENV_BLOCKS = ("conf", "storage_options")
+# The block whose values may be `${env:NAME}`; whoever reads them calls `reveal` at the last moment.
+ENV_BLOCK = "conf"
 _REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -100,8 +100,8 @@ def _stray_references(document: Document) -> list[UserError]:
     for path, mark in document.marks.items():
         value = document.value(path)
         is_reference = isinstance(value, str) and _REFERENCE.fullmatch(value)
-        if is_reference and not set(path) & set(ENV_BLOCKS):
-            message = f"{dotted(path)} holds {value}, read only under {' and '.join(ENV_BLOCKS)}"
+        if is_reference and ENV_BLOCK not in path:
+            message = f"{dotted(path)} holds {value}, read only under {ENV_BLOCK}"
             faults.append(ConfigError("E0109", message, place=mark.value))
     return faults
 

@@ -103,11 +103,9 @@ class DuckDb:
         found = self._told(query, lambda: self._connection.sql(sql, params=values))
         reader = self._told(query, lambda: found.to_arrow_reader(min(size, at_once)))
         batches = (conform(batch, schema) for batch in self._batches(query, reader))
-        if query.group:
-            grouped = whole_requests(batches, query.group, size)
-        else:
-            grouped = bounded(map(ungrouped, batches), size)
-        yield from _in_threads(_reported(grouped, progress), work, self._threads)
+        found = whole_requests(batches, query.group) if query.group else map(ungrouped, batches)
+        grouped = _reported(bounded(found, size), progress)
+        yield from _in_threads(grouped, work, self._threads)
 
     def each(self, units: Sequence[str], work: UnitWork, progress: Progress) -> Iterator[Row]:
         if units:

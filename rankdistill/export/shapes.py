@@ -19,7 +19,7 @@ from rankdistill.export.folder import Folder
 from rankdistill.export.pairs import as_text, by_positive, read_pairs, refuse_without_positive
 from rankdistill.export.source import Source
 from rankdistill.export.texts import Texts, read_texts
-from rankdistill.lists.group import whole_requests
+from rankdistill.lists.group import Grouped, bounded, whole_requests
 
 MAX_ROWS = 65_536  # of a batch of whole requests, unless one request is longer
 
@@ -105,7 +105,7 @@ def _tuples(
     pairs = _pairs(source, table, asked, more)
     if more:
         pairs = (source.keep(rows, "no_score", rows["margin"].is_valid()) for rows in pairs)
-    for grouped in whole_requests(pairs, ("request_id",), MAX_ROWS):
+    for grouped in _by_request(pairs):
         rows, starts = by_positive(grouped.rows, grouped.offsets)
         index, num_short, num_over = deal(starts, asked.num_negatives)
         source.left_out.update({"too_few": num_short, "remainder": num_over})
@@ -136,9 +136,13 @@ def _tuple_columns(rows: pa.RecordBatch, index: np.ndarray) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(columns)
 
 
+def _by_request(pairs: Iterator[pa.RecordBatch]) -> Iterator[Grouped]:
+    return bounded(whole_requests(pairs, ("request_id",)), MAX_ROWS, in_order=True)
+
+
 def _positive_first(source: Source, table: str, asked: Asked) -> Iterator[pa.RecordBatch]:
     """A list per positive of a request: it, and all its negatives."""
-    for grouped in whole_requests(_pairs(source, table, asked), ("request_id",), MAX_ROWS):
+    for grouped in _by_request(_pairs(source, table, asked)):
         rows, starts = by_positive(grouped.rows, grouped.offsets)
         num = len(starts) - 1
         first, offsets = pa.array(starts[:-1]), starts + np.arange(num + 1)

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 IS_FEEDBACK = "is_feedback"
 MAX_REQUESTS = 65_536  # of a batch
+LARGE = 5  # of a batch of the size wanted this part is enough: copying costs more than it spares
 
 
 @dataclass(frozen=True)
@@ -30,35 +31,42 @@ def ungrouped(batch: pa.RecordBatch) -> Grouped:
     return Grouped(batch, np.arange(batch.num_rows + 1))
 
 
-def whole_requests(
-    batches: Iterable[pa.RecordBatch], keys: tuple[str, ...], max_rows: int
-) -> Iterator[Grouped]:
-    """Batches of a sorted stream, cut where the key changes; a request is never torn.
+def whole_requests(batches: Iterable[pa.RecordBatch], keys: tuple[str, ...]) -> Iterator[Grouped]:
+    """A sorted stream, cut where the key changes, in its order; a request is never torn.
 
-    A null key equals nothing: each of its rows is a request of its own.
-    max_rows bounds a batch, in candidates, unless one request alone is longer.
+    Of each batch what holds whole requests is passed on as it lies in memory; a request that
+    goes on in the next batch is put together, alone. A null key equals nothing: each of its rows
+    is a request of its own.
     """
-    held: list[pa.RecordBatch] = []
-    num_held, enough = 0, max_rows
+    held: list[pa.RecordBatch] = []  # the request that may go on
     for batch in batches:
-        if batch.num_rows == 0:
+        if not batch.num_rows:
             continue
-        held.append(batch)
-        num_held += num_candidates(batch)
-        if num_held >= enough:
-            joined = _joined(held)
-            starts = request_starts(joined, keys)
-            cut = int(starts[-1])
-            if cut:
-                yield Grouped(joined.slice(0, cut), starts)
-                joined = joined.slice(cut)
-            held, num_held = [joined], num_candidates(joined)
-            # A request longer than a batch: wait for twice as much before looking again.
-            enough = max_rows if cut else max(max_rows, 2 * num_held)
-    if num_held:
-        joined = _joined(held)
-        starts = request_starts(joined, keys)
-        yield Grouped(joined, np.append(starts, joined.num_rows))
+        starts = np.append(request_starts(batch, keys), batch.num_rows)
+        first = int(starts[1]) if held and _goes_on(held[-1], batch, keys) else 0
+        if first:
+            held.append(batch.slice(0, first))
+            if first == batch.num_rows:
+                continue
+        if held:
+            yield _one_request(held)
+        whole = starts[first > 0 : -1]
+        last = int(whole[-1])
+        if last > first:
+            yield Grouped(batch.slice(first, last - first), whole - first)
+        held = [batch.slice(last)]
+    if held:
+        yield _one_request(held)
+
+
+def _goes_on(held: pa.RecordBatch, batch: pa.RecordBatch, keys: tuple[str, ...]) -> bool:
+    seam = pa.concat_batches([held.slice(held.num_rows - 1), batch.slice(0, 1)])
+    return len(request_starts(seam, keys)) == 1
+
+
+def _one_request(pieces: list[pa.RecordBatch]) -> Grouped:
+    rows = pa.concat_batches(pieces)
+    return Grouped(rows, np.array([0, rows.num_rows]))
 
 
 def num_candidates(batch: pa.RecordBatch) -> int:
@@ -67,16 +75,22 @@ def num_candidates(batch: pa.RecordBatch) -> int:
     return max([batch.num_rows, *lists])
 
 
-def bounded(batches: Iterable[Grouped], max_rows: int) -> Iterator[Grouped]:
+def bounded(
+    batches: Iterable[Grouped], max_rows: int, *, in_order: bool = False
+) -> Iterator[Grouped]:
     """Small batches put together, large ones cut: at most about max_rows candidates each.
 
-    max_rows bounds a batch unless one request alone is longer.
+    max_rows bounds a batch unless one request alone is longer. Unless they are to stay in_order,
+    what is large enough is passed on as it lies in memory, before what is small and came earlier.
     """
     held: list[Grouped] = []
     num_held = 0
     for batch in batches:
         for piece in _pieces(batch, max_rows):
             size = num_candidates(piece.rows)
+            if size >= max_rows // LARGE and not in_order:
+                yield piece
+                continue
             if held and num_held + size > max_rows:
                 yield _together(held)
                 held, num_held = [], 0
@@ -124,7 +138,3 @@ def request_starts(rows: pa.RecordBatch, keys: tuple[str, ...]) -> np.ndarray:
             differs = differs.fill_null(True)
         changed[1:] |= differs.to_numpy(zero_copy_only=False)
     return np.flatnonzero(changed)
-
-
-def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)

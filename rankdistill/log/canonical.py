@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from dataclasses import dataclass
 
@@ -51,14 +52,18 @@ def evaluate(mapped: MappedField, raw: pa.RecordBatch) -> casts.Cast:
 def absent_parts(mapped: MappedField, parts: list[pa.Array]) -> np.ndarray:
     """bool [n]: the columns of a `hash_of` make no value. A user may lack a feature; a key of
     which a part is null is no key."""
+    first, *others = map(missing, parts)
     every = np.logical_or if mapped.name == "request_id" else np.logical_and
-    return every.reduce([missing(part) for part in parts])
+    return functools.reduce(every, others, first)
 
 
 def missing(column: pa.Array) -> np.ndarray:
     """bool [n]: null, or the empty string."""
+    is_text = pa.types.is_string(column.type)
+    if not (is_text or column.null_count):
+        return np.zeros(len(column), dtype=bool)
     absent = column.is_null()
-    if pa.types.is_string(column.type):
+    if is_text:
         absent = pc.or_(absent, pc.equal(pc.binary_length(column), 0).fill_null(True))
     return absent.to_numpy(zero_copy_only=False)
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from rankdistill.hashing import U64, hash_rows, mix, splitmix64, xxh64
-from rankdistill.lists.batch import Lists, owners, segment_sum
+from rankdistill.hashing import U64, mix, splitmix64, xxh64
+from rankdistill.lists.batch import Lists, owners
 from rankdistill.lists.group import Grouped
+from rankdistill.log.agreement import first_passed, judge_agreement, request_fields
 from rankdistill.log.arrange import arrange
 from rankdistill.log.canonical import (
-    absent_parts,
     canonical,
     clear_unexposed,
     evaluate,
@@ -25,7 +24,6 @@ from rankdistill.log.canonical import (
 from rankdistill.log.days import Days
 from rankdistill.log.duplicates import judge_duplicates
 from rankdistill.log.feedback import join_feedback
-from rankdistill.log.lookup import MappedField
 from rankdistill.log.mapping import Mapping
 from rankdistill.log.raw import Raw, raw_lists
 from rankdistill.log.reasons import SKIPPED, Verdict
@@ -73,7 +71,7 @@ def admit(grouped: Grouped, mapping: Mapping, days: Days, repeated: Sequence[int
     verdict = candidates.verdict
     request = owners(raw.offsets)
     if mapping.options.layout == "rows":
-        _judge_request_columns(raw, mapping, days, request, verdict)
+        judge_agreement(raw, mapping, days, request, verdict)
     else:  # what is wrong with the lists comes before what is wrong with their elements
         torn = raw.verdict.code[request]
         verdict.code = np.where(torn, torn, verdict.code)
@@ -101,78 +99,13 @@ def repeat_key(request_id: pa.Array, dates: pa.Array | None) -> np.ndarray:
     return key if dates is None else mix(key, xxh64(dates))
 
 
-def _request_fields(mapping: Mapping, days: Days) -> list[MappedField]:
-    """The request's columns that are read; a day column that does not name the day is not."""
-    by_day = days.is_partition(mapping)
-    return [mapped for mapped in mapping.request if mapped.name != "dt" or by_day]
-
-
-def _judge_request_columns(
-    raw: Raw, mapping: Mapping, days: Days, request: np.ndarray, verdict: Verdict
-) -> None:
-    """Rows layout: request columns must be there, and alike in every row of a request."""
-    for name in ("request_id", "user_id", "request_time"):
-        mapped = mapping.request_field(name)
-        if mapped and mapped.aliases:
-            parts = [raw.candidates.column(alias) for alias in mapped.aliases]
-            verdict.against(absent_parts(mapped, parts), f"{name}_missing")
-    same = request[1:] == request[:-1]
-    for column in _must_agree(raw, mapping, days, verdict):
-        if not (_differs(column.slice(1), column.slice(0, max(len(column) - 1, 0))) & same).any():
-            continue
-        first = _first_passed(raw.offsets, verdict)
-        unlike = verdict.passed & _differs(column, column.take(pa.array(first[request])))
-        torn = segment_sum(unlike, raw.offsets) > 0
-        verdict.against(torn[request], "request_conflict")
-
-
-def _must_agree(raw: Raw, mapping: Mapping, days: Days, verdict: Verdict) -> Iterator[pa.Array]:
-    """Columns to be alike in all rows of a request; ids are compared as what they are read as."""
-    seen = set(mapping.key_aliases)
-    for mapped in sorted(_request_fields(mapping, days), key=lambda field: field.aliases):
-        if mapped.column.read_as is not None:
-            ids, bad = evaluate(mapped, raw.candidates)
-            verdict.against(bad, "value_unreadable")
-            if mapped.name != "request_id":
-                yield ids
-            continue
-        for alias in mapped.aliases:
-            if alias not in seen:
-                seen.add(alias)
-                yield raw.candidates.column(alias)
-
-
-def _differs(a: pa.Array, b: pa.Array) -> np.ndarray:
-    """bool [n]; nulls are alike, and so are NaNs."""
-    if pa.types.is_null(a.type):
-        return np.zeros(len(a), dtype=bool)
-    if pa.types.is_nested(a.type):
-        return hash_rows(pa.record_batch([a], ["a"])) != hash_rows(pa.record_batch([b], ["a"]))
-    differs = pc.not_equal(a, b)
-    if pa.types.is_floating(a.type):
-        differs = pc.and_(differs, pc.invert(pc.and_(pc.is_nan(a), pc.is_nan(b))))
-    if differs.null_count:
-        differs = pc.coalesce(differs, pc.not_equal(a.is_null(), b.is_null()))
-    return differs.to_numpy(zero_copy_only=False)
-
-
-def _first_passed(offsets: np.ndarray, verdict: Verdict) -> np.ndarray:
-    """The first row of each request that has no reason against it (its first row where none)."""
-    starts = offsets[:-1]
-    if not verdict.code.any():
-        return starts
-    passed = np.append(np.flatnonzero(verdict.passed), len(verdict.code))
-    first = passed[np.searchsorted(passed, starts)]
-    return np.where(first < offsets[1:], first, starts)
-
-
 def _requests(raw: Raw, mapping: Mapping, days: Days, verdict: Verdict) -> pa.RecordBatch:
     """Canonical request columns, R rows; faults go to raw.verdict."""
     rows = raw.requests
     if mapping.options.layout == "rows":
-        rows = raw.candidates.take(pa.array(_first_passed(raw.offsets, verdict)))
+        rows = raw.candidates.take(pa.array(first_passed(raw.offsets, verdict)))
     columns: dict[str, pa.Array] = {}
-    for mapped in _request_fields(mapping, days):
+    for mapped in request_fields(mapping, days):
         columns[mapped.name], bad = evaluate(mapped, rows)
         raw.verdict.against(bad, "value_unreadable")
     size = rows.num_rows
