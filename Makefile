@@ -6,6 +6,7 @@ RUN := $(BIN)/python -m
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 .PHONY: help demo report test check format lint types schemas fault-test cluster-test bench dist environment clean
 
 help:  ## list the targets
@@ -56,14 +57,14 @@ schemas: $(BIN)/.core  ## write schemas/config.schema.json and docs/schemas.md a
 fault-test: $(BIN)/.dev  ## the long repetitions of the fault tests; one table of what came of them
 	$(RUN) pytest -n 2 $(TESTS) --faults
 
-cluster-test: $(BIN)/.dev dist environment  ## every job on a Spark standalone cluster of this machine
+cluster-test: $(BIN)/.dev environment dist  ## every job on a Spark standalone cluster of this machine
 	$(RUN) pytest -m cluster tests/cluster
 
 bench: $(BIN)/.dev  ## benchmarks against hand-written peers, as ratios
 	$(RUN) bench
 
 dist: $(BIN)/.dev  ## the wheel, and the zip for spark-submit --py-files
-	rm -rf dist/*.whl dist/*.zip build
+	rm -rf dist/*.whl dist/*.zip build/lib build/bdist.*
 	$(BIN)/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w dist .
 	cd dist && for wheel in *.whl; do cp "$$wheel" rankdistill.zip; done
 	@ls -l dist
@@ -77,7 +78,7 @@ dist/environment.tar.gz: constraints.txt $(BIN)/.core
 	$(BIN)/pip --python build/environment install -q --disable-pip-version-check -c constraints.txt \
 	  numpy pyarrow pydantic pyyaml
 	mkdir -p dist
-	tar -cf - -C build/environment . | gzip -1 >$@
+	GZIP=-1 tar -czf $@ -C build/environment .
 	rm -rf build/environment
 
 clean:  ## remove what the targets made

@@ -20,9 +20,10 @@ from rankdistill.day_state import (
     with_followers,
 )
 from rankdistill.derive import HIDDEN, Windows, derive, listed_rows
+from rankdistill.disk import no_room
 from rankdistill.engines.catalogue import make_engine
 from rankdistill.engines.query import Engine
-from rankdistill.errors import PlaceError, UserError, UserErrors
+from rankdistill.errors import PlaceError
 from rankdistill.feature_tables import joined, judge_tables, stage, table_facts
 from rankdistill.features import join
 from rankdistill.judge import (
@@ -50,7 +51,6 @@ from rankdistill.settings import Settings
 from rankdistill.store.builds import Build, BuildInfo, DayFacts
 from rankdistill.store.dataset import DataSet, Staging
 from rankdistill.store.parts import Part
-from rankdistill.store.room import no_room
 from rankdistill.store.staging import remove_parts
 from rankdistill.verdict import keep_beside, mend_beside
 from rankdistill.verified import verified
@@ -173,12 +173,12 @@ def _build(
     except Exception as fault:
         if not staging.is_there:
             raise _went_away(staging) from fault
-        if not isinstance(fault, UserError | UserErrors | OSError):
-            raise
-        written = data_set.staged_bytes(staging)
+        lacking = None
         with suppress(OSError):  # the fault that is told comes first; gc finds what is left
+            if isinstance(fault, OSError):
+                lacking = no_room(fault, staging.root, data_set.staged_bytes(staging))
             data_set.discard(staging)
-        if isinstance(fault, OSError) and (lacking := no_room(fault, staging.root, written)):
+        if lacking is not None:
             raise lacking from fault
         raise
 

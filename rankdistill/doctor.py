@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from rankdistill.engines.spark_session import check_java
+from rankdistill.engines.spark_session import check_java, of_local_workers
 from rankdistill.engines.versions import ON_WORKERS, skew, versions
 from rankdistill.errors import ResourceError
 
@@ -98,10 +98,17 @@ def _spark_python() -> list[Finding]:
     python = os.environ.get("PYSPARK_PYTHON")
     if not python or python == sys.executable:
         return []
+    # As the engine leads them; the working folder is not theirs.
+    environment = {**os.environ, **of_local_workers(), "PYTHONSAFEPATH": "1"}
     program = f"{inspect.getsource(versions)}\nimport json\nprint(json.dumps(versions()))"
     try:
         done = subprocess.run(  # noqa: S603
-            [python, "-c", program], capture_output=True, text=True, timeout=60, check=True
+            [python, "-c", program],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+            env=environment,
         )
         differs = skew(versions(), json.loads(done.stdout))
     except (OSError, subprocess.SubprocessError, ValueError) as fault:

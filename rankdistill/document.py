@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rankdistill.errors import ConfigError, Place, UserErrors, closest
+from rankdistill.errors import ConfigError, Place, UserErrors, beside
 from rankdistill.yaml_reader import MAX_BYTES, KeyPath, Mark, lines_of, read_block, read_value
 
 _SEGMENT = re.compile(r'"([^"]*)"|([^."=]+)')
@@ -57,21 +58,23 @@ def read_file(path: str | Path) -> Document:
         raise UserErrors([fault]) from None
 
 
-def _configs(folder: Path) -> list[str]:
-    """The YAML files of a folder, if it is one."""
-    return sorted(str(file) for kind in ("*.yaml", "*.yml") for file in folder.glob(kind))
+def _is_yaml(file: Path) -> bool:
+    return file.suffix in (".yaml", ".yml")
 
 
 def _beside(path: str | Path) -> str:
     folder = Path(path).parent
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return f"no folder {folder}"
-    names = [Path(name).name for name in _configs(folder)]
+    try:
+        names = sorted(file.name for file in folder.iterdir() if _is_yaml(file))
+    except OSError as fault:
+        return f"{folder}: {fault.strerror}"
     return f"{folder.absolute()} holds {', '.join(names[:8]) or 'no *.yaml'}"
 
 
 def _in_its_place(path: str | Path) -> str:
-    near = closest(str(path), _configs(Path(path).parent))
+    near = beside(path, _is_yaml)
     return f"--config {near}" if near else "write one: conf/hive_rows.yaml has every key to copy"
 
 

@@ -6,13 +6,20 @@ own are `assert`s, never one of these.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-# What may be a secret in a URL: name:password@, and all behind ? or # (signatures, SAS tokens).
-_LOGIN = re.compile(r"(?<=://)[^\s/?#\"']*@")
-_SIGNED = re.compile(r"(\w://[^\s?#\"']*)[?#][^\s\"',;)]+")
+# What may be a secret in a URL: name:password@ (the password may hold slashes, a port is none),
+# name@ (a token, but for the containers of abfss:// and wasbs://), and all behind ? or #
+# (signatures, SAS tokens).
+_LOGIN = re.compile(
+    r"(?<=://)([^\s/?#\"'@:]*:(?!\d{1,5}/)[^\s\"']*"
+    r"|(?<!abfs://)(?<!abfss://)(?<!wasb://)(?<!wasbs://)[^\s/?#\"']*)@"
+)
+_SIGNED = re.compile(r"(\w://[^\s?#\"']*)[?#][^\s\"']*[^\s\"',.;)]")
 _LEADING_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
 # Exit code by family of codes (the two digits after the E).
 EXIT_CODES = {"01": 2, "02": 4, "03": 3, "04": 4, "05": 6, "06": 3}
@@ -165,6 +172,16 @@ def printable(text: str, *, limit: int = 2000) -> str:
 def on_a_line(text: str) -> str:
     """`text` without control characters and line breaks: an id that stands amid other words."""
     return printable(text).replace("\n", "\\n")
+
+
+def beside(path: str | Path, fits: Callable[[Path], bool] = os.path.lexists) -> Path | None:
+    """What lies beside `path`, which is not there, under a like name; None where nothing does."""
+    folder, name = Path(path).parent, Path(path).name
+    try:
+        near = closest(name, [each.name for each in folder.iterdir() if fits(each)])
+    except OSError:  # advice must not fail over what it advises on
+        return None
+    return folder / near if near not in (None, name) else None
 
 
 def closest(name: str, known: Sequence[str]) -> str | None:

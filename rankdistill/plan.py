@@ -78,12 +78,8 @@ class Plan:
 def _in_mb(table: Mapping[str, Any]) -> dict[str, Any]:
     """A table's line with its bytes in whole MB, rounded up."""
     num = table["bytes"]
-    return {
-        "MB" if name == "bytes" else name: value
-        if name != "bytes" or num is None
-        else -(-num // MB)
-        for name, value in table.items()
-    }
+    shown = {"bytes": ("MB", None if num is None else -(-num // MB))}
+    return dict(shown.get(name, (name, value)) for name, value in table.items())
 
 
 def plan(settings: Settings, *, exact: bool = False) -> Plan:

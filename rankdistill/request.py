@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -81,7 +82,9 @@ def _find(data_set: DataSet, build: Build | None, request_id: str) -> tuple[pa.R
         "E0309",
         f'no request "{on_a_line(request_id)}" in {made}',
         found=f"there are, for example, {shown}" if shown else None,
-        help=f"rankdistill preview {shown.split(', ')[0]} --config FILE" if shown else None,
+        help=shlex.join(["rankdistill", "preview", on_a_line(str(examples[0])), "--config", "FILE"])
+        if examples
+        else None,
     )
 
 

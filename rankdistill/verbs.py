@@ -15,9 +15,10 @@ import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from rankdistill import __version__
+from rankdistill.disk import no_room, number_of
 from rankdistill.errors import (
     PlaceError,
     ResourceError,
@@ -25,10 +26,10 @@ from rankdistill.errors import (
     UserErrors,
     printable,
     render,
+    without_secrets,
 )
 from rankdistill.private import kept_from_others
 from rankdistill.store.outputs import refuse_foreign, write
-from rankdistill.store.room import no_room, number_of
 
 OUR_BUG = 5
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
@@ -40,11 +41,11 @@ def is_result(start: str) -> bool:
     return re.match(r'\{\s*"verb": "[a-z-]+",\s*"exit_code": \d', start) is not None
 
 
-def _leave_stdout() -> None:
-    """What is still to be shown goes nowhere: the interpreter's last flush must not fail, too."""
-    with contextlib.suppress(OSError):  # a test's stdout has no number
+def _leave(stream: TextIO) -> None:
+    """What is still to be written to it goes nowhere: later writes must not fail, too."""
+    with contextlib.suppress(OSError):  # a test's streams have no number
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
 
 
@@ -109,20 +110,23 @@ class Run:
             self._draw(event, facts)
         elif event != "progress":
             line = {"event": event, "verb": self.verb, "seconds": self._seconds(), **facts}
-            print(json.dumps(line), file=sys.stderr)
+            self.say(json.dumps(line))
 
     def say(self, text: str) -> None:
-        """Talk, on stderr."""
-        print(printable(text, limit=20_000), file=sys.stderr)
+        """Talk, on stderr; where nobody listens any more, the work goes on."""
+        try:
+            print(printable(without_secrets(text), limit=20_000), file=sys.stderr)
+        except OSError:
+            _leave(sys.stderr)
 
     def show(self, text: str, value: Any) -> None:
         """The result, on stdout: `text`, or `value` as JSON under --format json."""
         try:
             print(json.dumps(value, indent=1, default=str) if self.as_json else text, flush=True)
         except BrokenPipeError:  # `| head` has seen enough: what the verb says it says
-            _leave_stdout()
+            _leave(sys.stdout)
         except OSError as fault:  # a full disk
-            _leave_stdout()
+            _leave(sys.stdout)
             told = f"what is shown cannot be written: {fault.strerror}"
             raise PlaceError("E0202", told, help="make room, or send it elsewhere") from fault
 
@@ -220,8 +224,6 @@ def carry_out(
                 run.refuse_foreign_result()  # before the work
                 code = verb(run) or 0
             signals.too_late()
-        except BrokenPipeError:
-            code = 0
         except (Exception, Stopped) as fault:
             signals.too_late()
             if signals.came:
@@ -248,9 +250,14 @@ def end_process(code: int) -> NoReturn:
     os._exit(code)
 
 
+def failed(fault: BaseException) -> int:
+    """Say what went wrong where no verb has begun; the exit code."""
+    return _told(Run("rankdistill"), fault)[0]
+
+
 def _told(run: Run, fault: BaseException) -> tuple[int, list[UserError]]:
     """Say what went wrong; the exit code, and the user's faults."""
-    fault = _of_the_machine(fault, run.data_set or os.getcwd()) or fault
+    fault = _of_the_machine(fault, run.data_set or ".") or fault
     if isinstance(fault, UserError | UserErrors):
         errors = list(fault.errors) if isinstance(fault, UserErrors) else [fault]
         for error in errors:
@@ -258,7 +265,7 @@ def _told(run: Run, fault: BaseException) -> tuple[int, list[UserError]]:
                 run.say(note)
             run.say(render(error))
         return fault.exit_code, errors
-    traceback.print_exception(fault)
+    run.say("".join(traceback.format_exception(fault)).rstrip())
     run.say("this is a fault in rankdistill, not in your input; please report it")
     return OUR_BUG, []
 

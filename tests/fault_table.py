@@ -21,7 +21,17 @@ from typing import Any
 import pytest
 
 MARK = "fault(row, what, times, quick=1): tried `quick` times, in make fault-test `times` times"
-HEADER = ("row", "fault", "tried", "survived", "rows lost", "duplicated", "reads", "torn")
+HEADER = (
+    "row",
+    "fault",
+    "tried",
+    "survived",
+    "skipped",
+    "rows lost",
+    "duplicated",
+    "reads",
+    "torn",
+)
 KEY = "fault"
 
 
@@ -109,26 +119,32 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     if config.getoption("--faults"):
-        lines = table([*_outcomes(terminalreporter)])
+        lines = table(_outcomes(terminalreporter))
         terminalreporter.write_line("\n" + "\n".join(lines))
 
 
-def _outcomes(terminalreporter: Any) -> Iterable[tuple[dict[str, Any], bool]]:
-    for outcome in ("passed", "failed"):
+def _outcomes(terminalreporter: Any) -> Iterable[tuple[dict[str, Any], str]]:
+    """(what a trial counted, passed | skipped | failed | error): the worst of its phases."""
+    found = {}
+    for outcome in ("passed", "skipped", "failed", "error"):
         for report in terminalreporter.stats.get(outcome, ()):
             for name, value in report.user_properties:
-                if name == KEY and (report.when == "call" or outcome == "failed"):
-                    yield value, outcome == "passed"
+                if name == KEY:
+                    found[report.nodeid] = (value, outcome)
+    return found.values()
 
 
-def table(outcomes: list[tuple[dict[str, Any], bool]]) -> list[str]:
+def table(outcomes: Iterable[tuple[dict[str, Any], str]]) -> list[str]:
     """Lines of Markdown: a line for each fault, in the order of its row."""
     sums: dict[tuple[str, str], Counter[str]] = {}
-    for seen, has_survived in outcomes:
+    for seen, outcome in outcomes:
         line = sums.setdefault((seen["row"], seen["what"]), Counter())
+        if outcome == "skipped":
+            line["skipped"] += seen["cases"]
+            continue
         line.update({name: value for name, value in seen.items() if isinstance(value, int)})
-        line["survived"] += seen["cases"] * has_survived
-    counted = ("cases", "survived", "lost", "duplicated", "reads", "torn")
+        line["survived"] += seen["cases"] * (outcome == "passed")
+    counted = ("cases", "survived", "skipped", "lost", "duplicated", "reads", "torn")
     body = [
         (row, what, *(f"{line[name]:,}" for name in counted))
         for (row, what), line in sorted(

@@ -10,7 +10,7 @@ from rankdistill import __version__
 from rankdistill.cli import aid, handover, log, quality, student, versions
 from rankdistill.cli.options import command
 from rankdistill.cli.usage import Verbs
-from rankdistill.verbs import end_process, leave_threads_to_us
+from rankdistill.verbs import end_process, failed, leave_threads_to_us
 
 # In the order of --help; a function's name, with dashes, is its verb.
 VERBS = (
@@ -54,4 +54,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         app(args=arguments, prog_name="rankdistill", obj=end_process)
     except SystemExit as ended:
         end_process(int(ended.code or 0))
+    except Exception as fault:  # such as a full disk under --help
+        end_process(failed(fault))
     end_process(0)

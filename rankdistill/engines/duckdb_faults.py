@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
+from rankdistill.disk import free_at
 from rankdistill.errors import ResourceError
 
 # Of damaged pages DuckDB raises its base class and any other; faults of our SQL are ours.
@@ -42,8 +42,7 @@ def _free(text: str) -> str:
     """What the disk has of the file that a fault names, if it names one."""
     if (named := re.search(r'file "([^"]+)"', text)) is None:
         return ""
-    place = next(each for each in Path(named[1]).absolute().parents if each.exists())
-    return f"; {shutil.disk_usage(place).free / 1e6:,.1f} MB free at {place}"
+    return f"; {free_at(Path(named[1]).parent)}"
 
 
 def first_line(fault: BaseException) -> str:

@@ -15,7 +15,7 @@ _FILE = re.compile(r"while reading file (\S+?)\.?\s")
 _CAUSE = re.compile(r"^(?:Caused by: )?[\w.$]+(?:Exception|Error): (.+)$", re.MULTILINE)
 _RECENT = re.compile(r"most recent failure: (?:Lost task [^)]*\) \([^)]*\): )?(.+)")
 _PYTHON = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception): .+)$", re.MULTILINE)
-_DISK = ("No space left on device", "Disk quota exceeded")
+_DISK = ("No space left on device", "Disk quota exceeded", "File too large")
 # A library that cannot be mapped, a process that ends amid its work, an import of Python's that
 # fails without a word: for want of memory.
 _PYTHON_MEMORY = (
@@ -38,6 +38,20 @@ _ENVIRONMENT = (
     "Cannot run program",
 )
 _NOT_ALLOWED = ("PermissionError: ", "Read-only file system")
+# Of the stores and of HDFS, which tell it as their own.
+_DENIED = (
+    "AccessDeniedException",
+    "AccessControlException",
+    "AuthorizationPermissionMismatch",
+    "NoAuthWithAWSException",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+)
+_NO_FILE_SYSTEM = (
+    "No FileSystem for scheme",
+    "ClassNotFoundException: Class org.apache.hadoop.fs.",
+)
 _READING = (
     "FAILED_READ_FILE",
     "CANNOT_READ_FILE",
@@ -155,8 +169,21 @@ _lost = _known(
 _closed = _known(
     PlaceError,
     "E0202",
-    "the system does not let Spark's workers",
+    "Spark's workers may not use a place",
     "name a place that is theirs to use",
+)
+_denied = _known(
+    PlaceError,
+    "E0202",
+    "where the log lies, Spark may not read",
+    "give a key that may: engine.conf spark.hadoop.fs.*, or the identity that Spark runs as",
+)
+_no_file_system = _known(
+    ResourceError,
+    "E0404",
+    "Spark lacks what reads addresses of the log's scheme",
+    "add its jar to Spark: engine.conf spark.jars.packages, or spark-submit --packages, such as "
+    "org.apache.hadoop:hadoop-aws:VERSION-OF-HADOOP",
 )
 # In this order: an executor that is lost for want of memory tells of both.
 _FAULTS: tuple[tuple[tuple[str, ...], Callable[[str], UserError | None]], ...] = (
@@ -165,6 +192,8 @@ _FAULTS: tuple[tuple[tuple[str, ...], Callable[[str], UserError | None]], ...] =
     (_PYTHON_MEMORY, _no_worker_memory),
     (_ENVIRONMENT, _other_environment),
     (_LOST, _lost),
+    (_NO_FILE_SYSTEM, _no_file_system),
+    (_DENIED, _denied),
     (_NOT_ALLOWED, _closed),
     (_READING, _unreadable),
     (_ENDED, _ended),

@@ -107,7 +107,7 @@ def _started(
         master = options.master or conf.get("spark.master", "local[*]")
         builder = builder.master(master)
         if master.startswith("local"):
-            _lead_workers_here()
+            os.environ.update(of_local_workers())
             conf = {**LOCAL, **conf}
     if not remote:
         chosen = conf.get(REDACTION) or (_submitted(REDACTION) if submitted else None)
@@ -138,13 +138,14 @@ def _submitted(key: str) -> str | None:
     return SparkConf().get(key, None)
 
 
-def _lead_workers_here() -> None:
-    """Local workers run this Python, and find this package where it is not installed."""
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+def of_local_workers() -> dict[str, str]:
+    """The environment by which local workers run this Python, unless another is named, and find
+    this package where it is not installed."""
     home = str(Path(rankdistill.__file__).resolve().parents[1])
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if home not in paths:
-        os.environ["PYTHONPATH"] = os.pathsep.join([home, *filter(None, paths)])
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    found = paths if home in paths else [home, *paths]
+    python = os.environ.get("PYSPARK_PYTHON", sys.executable)
+    return {"PYSPARK_PYTHON": python, "PYTHONPATH": os.pathsep.join(found)}
 
 
 def check_java() -> tuple[str, int]:

@@ -14,12 +14,12 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rankdistill.disk import no_room
 from rankdistill.errors import PlaceError, UserError
 from rankdistill.private import DIR_MODE, create
 from rankdistill.store import place
 from rankdistill.store.files import sha256, sync
 from rankdistill.store.outputs import refuse_table
-from rankdistill.store.room import no_room
 
 MANIFEST = "manifest.json"
 GROUP_ROWS = 65_536

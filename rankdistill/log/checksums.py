@@ -18,7 +18,7 @@ from rankdistill.log.formats import unreadable
 MAX_ROWS = 65_536
 HEADER_BYTES = 1 << 16  # statistics may stand in a page's header
 # Of Thrift's compact protocol: https://github.com/apache/thrift/blob/master/doc/specs
-_STRUCT, _SIZE, _CRC = 12, 3, 4
+_STRUCT, _KIND, _SIZE, _CRC = 12, 1, 3, 4
 _NUMBERS, _BYTES = (4, 5, 6), 8
 
 
@@ -35,13 +35,13 @@ def verify(path: str, skip_key: str | None = None) -> bool:
             for batch in file.iter_batches(MAX_ROWS):
                 batch.validate(full=True)
             _refuse_contradictions(file)
-            marked = {has for start, size in _chunks(file) for has in _marks(raw, start, size)}
-            if len(marked) > 1:
+            marked = {mark for start, size in _chunks(file) for mark in _marks(raw, start, size)}
+            if len(marked) > len({kind for kind, _ in marked}):
                 raise ValueError("some of its pages have lost their checksums")
     # Of damaged files pyarrow raises much: a size that is absurd is a MemoryError.
     except (pa.ArrowException, OSError, ValueError, IndexError, MemoryError) as fault:
         raise _damaged(path, fault, skip_key) from fault
-    return marked != {False}
+    return all(has for _, has in marked)
 
 
 def _damaged(path: str, fault: Exception, skip_key: str | None) -> InputError:
@@ -69,8 +69,9 @@ def _chunks(file: pq.ParquetFile) -> Iterator[tuple[int, int]]:
             yield min(start, column.data_page_offset), column.total_compressed_size
 
 
-def _marks(raw: BinaryIO, start: int, size: int) -> Iterator[bool]:
-    """Whether each page of a column carries a checksum."""
+def _marks(raw: BinaryIO, start: int, size: int) -> Iterator[tuple[int, bool]]:
+    """(kind, whether it carries a checksum) of each page of a column: there are writers that give
+    one to dictionaries alone."""
     place, end = start, start + size
     while place < end:
         raw.seek(place)
@@ -78,7 +79,7 @@ def _marks(raw: BinaryIO, start: int, size: int) -> Iterator[bool]:
         fields, length = _struct(header, 0)
         if fields.get(_SIZE, -1) < 0:
             raise ValueError(f"the page at byte {place} has no size")
-        yield _CRC in fields
+        yield fields.get(_KIND, -1), _CRC in fields
         place += length + fields[_SIZE]
     if place != end:
         raise ValueError(f"the pages of the column at byte {start} overrun it")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterable
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote
 
-from rankdistill.errors import InputError, closest
+from rankdistill.errors import InputError, beside
 from rankdistill.log.source import TableSource
 
 SUFFIXES = {
@@ -20,6 +23,7 @@ SUFFIXES = {
     "orc": (".orc",),
 }
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+MOST_LOOKED_AT = 1000
 
 
 def list_files(options: TableSource) -> list[tuple[str, str]]:
@@ -73,18 +77,30 @@ def _files_below(folder: str, options: TableSource) -> Iterable[str]:
 def _in_its_place(pattern: str, options: TableSource) -> str:
     folder = Path(_fixed_part(pattern))
     if glob.has_magic(pattern):
-        if any(_files_below(str(folder), options)):
+        if _has_below(folder, options):
             return f"give the folder, which has such files further down: {folder}"
-    elif folder.is_dir():
-        near = closest(Path(pattern).name, [each.name for each in folder.iterdir()])
-        if near is not None and near != Path(pattern).name:
-            return f'did you mean "{folder / near}"?'
+    elif (near := beside(pattern)) is not None:
+        return f'did you mean "{near}"?'
     return "give a file, a folder or a glob, or set format to what the files are"
+
+
+def _has_below(folder: Path, options: TableSource) -> bool:
+    """Whether such files are in the folder or one below it, by a look at a few entries."""
+    suffixes = SUFFIXES[options.format]
+    with suppress(OSError):
+        for pattern in ("*", "*/*"):
+            for path in islice(folder.glob(pattern), MOST_LOOKED_AT):
+                if path.name.endswith(suffixes) and path.is_file():
+                    return True
+    return False
 
 
 def _nearby(pattern: str) -> str | None:
     folder = Path(_fixed_part(pattern))
-    while not folder.is_dir():
+    while not os.path.isdir(folder):
         folder = folder.parent
-    names = sorted(p.name for p in folder.iterdir())[:8]
+    try:
+        names = sorted(p.name for p in folder.iterdir())[:8]
+    except OSError as fault:
+        return f"{folder}: {fault.strerror}"
     return f"{folder} holds {', '.join(names)}" if names else f"{folder} is empty"

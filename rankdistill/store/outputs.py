@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
 
+from rankdistill.disk import no_room
 from rankdistill.errors import PlaceError, UserError
 from rankdistill.private import DIR_MODE, FILE_MODE
 from rankdistill.store.files import refuse_link, replace_text
-from rankdistill.store.room import no_room
 
 NEAR = 65_536  # bytes at a file's start that tell what it is
 IsOurs = Callable[[str], bool]  # of such a start

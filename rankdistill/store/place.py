@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from rankdistill.errors import PlaceError, closest
+from rankdistill.errors import PlaceError, beside
 from rankdistill.private import DIR_MODE
 from rankdistill.store import builds
 from rankdistill.store.staging import FOLDER, MARKER
@@ -17,10 +17,8 @@ WILD = "*?["
 
 def _in_its_place(path: Path) -> str:
     """What to do where no data set is: a data set beside it of a like name, or a build."""
-    beside = path.parent.iterdir() if path.parent.is_dir() else ()
-    near = closest(path.name, [each.name for each in beside if builds.is_ours(each)])
-    if near is not None and near != path.name:
-        return f'did you mean "{path.parent / near}"?'
+    if (near := beside(path, builds.is_ours)) is not None:
+        return f'did you mean "{near}"?'
     return "build it first: rankdistill build --config FILE; its `output` names the folder"
 
 

@@ -17,10 +17,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from rankdistill.disk import number_of
 from rankdistill.errors import TrainingError
 from rankdistill.private import FILE_MODE
 from rankdistill.store.files import make_dirs, replace_text, sha256
-from rankdistill.store.room import number_of
 
 FOLDER = "checkpoints"
 VERSION = 1

@@ -83,8 +83,8 @@ def test_the_readme_s_command_installs_it_for_the_shell_that_runs_it(tmp_path):
 
 def test_a_completion_loads_nothing_heavy():
     code = (
-        "import sys; from rankdistill.cli import main\n"
-        "try: main([])\n"
+        "import sys; from rankdistill.cli import app\n"
+        "try: app([], prog_name='rankdistill')\n"
         "except SystemExit: pass\n"
         "print(*sys.modules, sep='\\n', file=sys.stderr)"
     )

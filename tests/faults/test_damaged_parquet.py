@@ -20,8 +20,9 @@ from rankdistill.build import build
 from rankdistill.errors import InputError
 from rankdistill.log.checksums import verify
 from rankdistill.store.dataset import DataSet
-from tests.faults.crafted import CASES
+from tests.faults.crafted import CASES, PACKED, column, joined, parts
 from tests.faults.mutated import RANKED, flipped, table, write
+from tests.faults.thrift import decode, encode
 from tests.log.door_kit import settings
 
 HERE = Path(__file__).parent
@@ -62,8 +63,8 @@ def mutated(tmp_path, trial, kind):
 
 @pytest.mark.fault("2", "bits flipped, page checksums verified", times=40)
 def test_no_row_changes_unseen_in_files_with_checksums(tmp_path, trial, told):
-    found = mutated(tmp_path, trial, "checksums")
     told.cases = PER_TRIAL
+    found = mutated(tmp_path, trial, "checksums")
     read = [line for line in found if "codes" not in line]
     told.lost = sum(line["lost"] for line in read)
     told.duplicated = sum(line["duplicated"] for line in read)
@@ -73,8 +74,8 @@ def test_no_row_changes_unseen_in_files_with_checksums(tmp_path, trial, told):
 
 @pytest.mark.fault("2", "bits flipped, no checksums in the file (rows may change unseen)", times=10)
 def test_files_without_checksums_are_refused_or_read_and_crash_nothing(tmp_path, trial, told):
-    found = mutated(tmp_path, trial, "none")
     told.cases = PER_TRIAL
+    found = mutated(tmp_path, trial, "none")
     # Counted, for nothing can tell: that is what verify_checksums calls unverifiable.
     told.lost = sum(line.get("lost", 0) for line in found)
     told.duplicated = sum(line.get("duplicated", 0) for line in found)
@@ -83,8 +84,8 @@ def test_files_without_checksums_are_refused_or_read_and_crash_nothing(tmp_path,
 @pytest.mark.fault("3", "magic, sizes, counts and nesting that lie", times=1)
 @pytest.mark.parametrize("kind", ["checksums", "none"])
 def test_a_file_that_lies_about_itself_is_refused_by_name(tmp_path, kind, trial, told):
+    told.cases = len(CASES)
     *found, memory = lines("crafted.py", tmp_path, kind)
-    told.cases = len(found)
     assert [line["case"] for line in found] == [*CASES]
     assert memory["peak_mb"] < MAX_MB
     for line in found:
@@ -156,6 +157,22 @@ def test_every_layout_of_pages_is_walked_to_its_end(tmp_path, version, compressi
         more |= {"use_dictionary": dictionary, "write_page_checksum": has, "row_group_size": 999}
         pq.write_table(source, path, **more)
         assert verify(str(path)) is has
+
+
+def test_a_checksum_of_dictionaries_alone_verifies_no_file(tmp_path):
+    """As some writers leave them: no page is damaged, and rows cannot be verified."""
+    path = tmp_path / "log.parquet"
+    pq.write_table(pa.table({"a": ["x", "y"] * 50}), path, write_page_checksum=True)
+    body, footer = parts(path.read_bytes())
+    dictionary, end = decode(body, 4)
+    start = end + dictionary[3][1]
+    page, after = decode(body, start)
+    bare = encode({field: value for field, value in page.items() if field != 4})
+    kind, size = column(footer)[PACKED]
+    column(footer)[PACKED] = (kind, size - (after - start - len(bare)))
+    assert verify(str(path))
+    path.write_bytes(joined(body[:start] + bare + body[after:], footer))
+    assert not verify(str(path))
 
 
 def test_a_column_renamed_by_a_flipped_bit_is_seen(tmp_path):

@@ -19,7 +19,7 @@ log: {path: sim/log, columns: {feedback: [click]}, stage: {from: column, column:
 samples: {pairwise: {}}
 """
 REMOTE = {
-    "a login": f"s3a://user:{CANARY}@bucket/log.parquet",
+    "a login": f"s3a://user:{CANARY}/+{CANARY}@bucket/log.parquet",
     "a SAS token": f"abfss://c@h.example/log.parquet?sv=2024&sig={CANARY}",
     "a signed address": f"https://h.example/log.parquet?X-Amz-Signature={CANARY}",
 }
@@ -102,6 +102,11 @@ def test_errors_and_files_are_told_without_what_may_be_a_secret():
     [
         ("s3://a:b@h/x and s3://c@h/y", "s3://***@h/x and s3://***@h/y"),
         ("at https://h/x?sig=1&a=b, then", "at https://h/x?***, then"),
+        ("s3a://KEY:ab/cd+e@b/x,", "s3a://***@b/x,"),
+        ("(see https://h/x?a=1;sig=S,b=S)S)", "(see https://h/x?***)"),
+        ("abfss://container@account/x", "abfss://container@account/x"),
+        ("abfss://name:word@account/x", "abfss://***@account/x"),
+        ("hdfs://host:8020/logs/a@b", "hdfs://host:8020/logs/a@b"),
         ("mail me@example.com why?", "mail me@example.com why?"),
         ("s3://h/dt=2026-11-01/x", "s3://h/dt=2026-11-01/x"),
         ("logs/a?b.parquet", "logs/a?b.parquet"),

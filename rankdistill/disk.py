@@ -30,9 +30,7 @@ def no_room(fault: BaseException, place: str | Path, written: int = 0) -> Resour
     if number not in FULL:
         return None
     named = fault.filename if isinstance(fault, OSError) else None
-    where = os.path.abspath(named or place)
-    disk = next(each for each in (Path(where), *Path(where).parents) if each.exists())
-    free = f"{_size(shutil.disk_usage(disk).free)} free at {where}"
+    free = free_at(named or place)
     most = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     if number == errno.EFBIG and most != resource.RLIM_INFINITY:
         free += f"; no file may take more than {_size(most)} (ulimit -f)"
@@ -44,6 +42,13 @@ def no_room(fault: BaseException, place: str | Path, written: int = 0) -> Resour
         found=free + need,
         help="make room or name another disk, and run it again",
     )
+
+
+def free_at(place: str | Path) -> str:
+    """What the disk has left on which `place` lies, or would lie."""
+    where = Path(os.path.abspath(place))
+    disk = next(each for each in (where, *where.parents) if each.exists())
+    return f"{_size(shutil.disk_usage(disk).free)} free at {where}"
 
 
 def _size(num_bytes: int) -> str:
