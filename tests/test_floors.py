@@ -25,7 +25,7 @@ GROUND = {
         "counts",
         "document",
     ),
-    *("errors", "hashing", "yaml_reader", "__init__", "arrays", "buckets", "private"),
+    *("errors", "hashing", "yaml_reader", "__init__", "arrays", "buckets", "private", "disk"),
 }
 ROOMS = {
     **{"lists": 1, "log": 1},
