@@ -1,19 +1,23 @@
-"""What each step of a build on Spark costs a core, and what that makes of large logs.
+"""What each step of a build on Spark costs a slot, and what that makes of large logs.
 
 Slot seconds: how long one core of an executor was busy with its tasks, its Python worker with it.
-Each run does what the one before did and one step more; a step is the difference.
+Each run does what the one before did and one step more; a step is the difference. The last run
+does the same work in many tasks: what it takes longer is what a task costs that has little to do.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from bench import spark_events
+from bench.commands import HERE
 from bench.logs import log
 from rankdistill import look
 from rankdistill.build import build
@@ -22,11 +26,17 @@ from rankdistill.engines.spark_options import SparkOptions
 from rankdistill.engines.spark_session import Session
 from rankdistill.prepare import prepare
 from rankdistill.settings import Settings, read_settings
+from rankdistill.settings_lines import TASK_BYTES
 from rankdistill.store.dataset import DataSet
 
-CONF = {"spark.driver.memory": "6g", "spark.sql.shuffle.partitions": "8"}
-# Impressions a day, and the cores that build them.
+CONFIG = HERE / "all.yaml"
+PARTITIONS = "spark.sql.shuffle.partitions"
+CONF = {"spark.driver.memory": "6g", PARTITIONS: "8"}
+# Candidates a day, and the slots that build them; bytes of a row as `plan` counts them.
 DAYS = ((1_000_000_000, 16), (10_000_000_000, 16), (10_000_000_000, 160))
+ROW_BYTES = 72
+MANY = 400  # tasks
+STEPS = ("read", "shuffle", "hand to Python", "door and kernels", "gather and write")
 
 
 def report(data: Path, num_rows: int, times: int) -> Iterator[str]:
@@ -49,12 +59,13 @@ def report(data: Path, num_rows: int, times: int) -> Iterator[str]:
 def _measured(source: Path, folder: Path, events: Path, times: int) -> dict[str, Counter[str]]:
     """The counters of each run, the fastest of `times`; `written`: rows and bytes of tables."""
     given = [f"log.path={source}", f"output={folder}/out", "engine={kind: spark}"]
-    settings = read_settings(Path(__file__).parent / "all.yaml", given)
+    settings = read_settings(CONFIG, given)
     engine = Spark(settings.engine)  # type: ignore[arg-type]
     found: dict[str, Counter[str]] = {}
     for name, run in _runs(settings, engine).items():
         tried = [_counted(run, events) for _ in range(times + 1)][1:]  # the first warms up
         found[name] = min(tried, key=lambda counts: counts["run"])
+    found["many tasks"] = _in_many_tasks(given, events)
     found["written"] = Counter()
     for table in DataSet.open(folder / "out").current().tables:  # type: ignore[union-attr]
         if parts := DataSet.open(folder / "out").parts(table):
@@ -86,6 +97,24 @@ def _runs(settings: Settings, engine: Spark) -> dict[str, Callable[[], Any]]:
     }
 
 
+def _in_many_tasks(given: list[str], events: Path) -> Counter[str]:
+    """The counters of the same build in MANY tasks; beside them its parts, and the driver's
+    milliseconds from the last task to the end (publishing)."""
+    conf = f"engine.conf={{spark.sql.adaptive.enabled: 'false', {PARTITIONS}: '{MANY}'}}"
+    settings = read_settings(CONFIG, [*given, conf])
+    seen: dict[str, Any] = {}
+
+    def notify(event: str, **facts: Any) -> None:
+        if event == "publishing":
+            seen.update(facts, since=time.perf_counter())
+
+    def run() -> None:
+        build(settings, force=True, notify=notify)
+        seen["ms"] = (time.perf_counter() - seen["since"]) * 1000
+
+    return _counted(run, events) + Counter(parts=seen["parts"], publishing=round(seen["ms"]))
+
+
 def _counted(run: Callable[[], Any], events: Path) -> Counter[str]:
     start = spark_events.size(events)
     run()
@@ -100,11 +129,10 @@ def _rates(found: dict[str, Counter[str]], num_rows: int) -> Iterator[str]:
     yield "| step | slot ns a candidate | candidates a second and core |"
     yield "|---|---|---|"
     before = 0
-    for name, counts in found.items():
-        if name != "written":
-            spent = (counts["run"] - before) * 1e6 / num_rows
-            before = counts["run"]
-            yield f"| {name} | {spent:,.0f} | {1e9 / max(spent, 1):,.0f} |"
+    for name in STEPS:
+        spent = (found[name]["run"] - before) * 1e6 / num_rows
+        before = found[name]["run"]
+        yield f"| {name} | {spent:,.0f} | {1e9 / max(spent, 1):,.0f} |"
     whole = before * 1e6 / num_rows
     yield f"| whole | {whole:,.0f} | {1e9 / whole:,.0f} |"
     sizes = {"read": found["read"]["bytes"], "shuffled": found["shuffle"]["bytes_written"]}
@@ -115,16 +143,27 @@ def _rates(found: dict[str, Counter[str]], num_rows: int) -> Iterator[str]:
     tables = [name.removesuffix(" rows") for name in sorted(written) if name.endswith(" rows")]
     told = [f"{t} {written[f'{t} bytes'] / written[f'{t} rows']:,.1f}" for t in tables]
     yield f"bytes a row: {', '.join(told)}"
+    yield f"a task: {_task_ms(found):,.0f} slot ms beside its rows"
+    many = found["many tasks"]
+    yield f"a part: {many['publishing'] / many['parts']:.2f} ms of the driver, to publish it"
+
+
+def _task_ms(found: dict[str, Counter[str]]) -> float:
+    """Slot milliseconds of a task that has nothing to do but to begin and to write its parts."""
+    many, few = found["many tasks"], found[STEPS[-1]]
+    return (many["run"] - few["run"]) / (many["tasks"] - few["tasks"])
 
 
 def _days(found: dict[str, Counter[str]], num_rows: int) -> Iterator[str]:
     seconds = found["gather and write"]["run"] / 1000 / num_rows
     out = sum(v for name, v in found["written"].items() if name.endswith("bytes"))
     yield ""
-    yield "| candidates a day | cores | core hours | hours | read | shuffled | written |"
-    yield "|---|---|---|---|---|---|---|"
-    for rows, cores in DAYS:
-        core_hours = rows * seconds / 3600
+    yield "| candidates a day | slots | tasks | slot hours | minutes | read | shuffled | written |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for rows, slots in DAYS:
+        tasks = math.ceil(rows * ROW_BYTES / TASK_BYTES)
+        hours = (rows * seconds + tasks * _task_ms(found) / 1000) / 3600
         sizes = (found["read"]["bytes"], found["shuffle"]["bytes_written"], out)
         told = " | ".join(f"{rows / num_rows * size / 1e9:,.0f} GB" for size in sizes)
-        yield f"| {rows:.0e} | {cores} | {core_hours:,.1f} | {core_hours / cores:,.2f} | {told} |"
+        minutes = 60 * hours / slots
+        yield f"| {rows:.0e} | {slots} | {tasks:,} | {hours:,.1f} | {minutes:,.1f} | {told} |"

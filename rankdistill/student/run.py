@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,22 +176,29 @@ def _train(
 
 @contextmanager
 def _alone_in(plan: Plan, folder: Path) -> Iterator[None]:
-    """The run's folder, made where it is not there, and nobody else's until the block ends.
+    """The run's folder, made where it is not there, and nobody else's until the block ends; one
+    that was made for nothing goes.
 
     Raises PlaceError E0202, E0204 before there is one, TrainingError E0503 where another process
     trains in it.
     """
     refuse_table(folder)
     plan.refuse_damaged()
+    is_new = not folder.exists()
     made_folder(str(folder))
-    with alone(folder) as is_free:
-        if not is_free:
-            raise TrainingError(
-                "E0503",
-                f"another process trains in {folder}",
-                help="wait for it, or give another --out",
-            )
-        yield
+    try:
+        with alone(folder) as is_free:
+            if not is_free:
+                raise TrainingError(
+                    "E0503",
+                    f"another process trains in {folder}",
+                    help="wait for it, or give another --out",
+                )
+            yield
+    finally:
+        if is_new:
+            with suppress(OSError):  # not empty
+                folder.rmdir()
 
 
 def _told(trainer: Trainer, folder: Path, chosen: TrainOptions) -> Progress:

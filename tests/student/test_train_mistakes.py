@@ -210,3 +210,9 @@ def test_no_request_to_validate_on_and_none_to_be_measured_are_told_apart(tmp_pa
     order = "train.objectives={main: [{kind: bpr}]}"
     said = refused(silent, 6, tmp_path / "silent", *of_responses, order)
     assert "no request can be validated by response_ndcg@10" in said
+
+
+def test_a_run_that_is_refused_before_it_begins_leaves_no_folder(config, tmp_path):
+    more = ["--from", "2026-11-02T23:59:59.999999"]
+    told(6, "train", "-c", config, "--out", tmp_path / "run", *more)
+    assert not (tmp_path / "run").exists()
