@@ -37,6 +37,12 @@ def list_files(options: TableSource) -> list[tuple[str, str]]:
                 found.update((f, base) for f in _files_below(match, options))
             else:
                 found[match] = base
+    if not found and any("://" in pattern for pattern in patterns):
+        raise InputError(
+            "E0311",
+            f"{', '.join(patterns)} is no place of this machine's",
+            help="the duckdb engine reads files: mount it, or give --engine spark",
+        )
     if not found:
         raise InputError(
             "E0311",

@@ -8,6 +8,9 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
+from rankdistill.errors import InputError
+from rankdistill.log.listing import list_files
+from rankdistill.log.source import TableSource
 from tests.log.door_kit import read_log, refused
 
 KEYS = {"request_id": "r", "item_id": "i", "rank": "k"}
@@ -268,3 +271,9 @@ def test_integers_may_be_wider_in_some_files(tmp_path):
     parquet(tmp_path / "2.parquet", pa.table({"r": ["c"], "i": ["x"], "k": [2**31]}))
     requests, counts = read_log({"path": str(tmp_path), "columns": KEYS})
     assert set(requests) == {"a", "b"} and counts["rejected.value_unreadable"] == 1
+
+
+def test_an_address_is_told_to_be_no_file_of_this_machine():
+    with pytest.raises(InputError, match="E0311") as fault:
+        list_files(TableSource(path="s3://bucket/log.parquet"))
+    assert "--engine spark" in fault.value.help and fault.value.found is None
