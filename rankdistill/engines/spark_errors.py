@@ -15,6 +15,10 @@ _FILE = re.compile(r"while reading file (\S+?)\.?\s")
 _CAUSE = re.compile(r"^(?:Caused by: )?[\w.$]+(?:Exception|Error): (.+)$", re.MULTILINE)
 _RECENT = re.compile(r"most recent failure: (?:Lost task [^)]*\) \([^)]*\): )?(.+)")
 _PYTHON = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception): .+)$", re.MULTILINE)
+# A Python that did not even begin, and why.
+_NO_START = re.compile(
+    r"Error from python worker:.*?^\s*(\w+Error: [^\n]+)", re.DOTALL | re.MULTILINE
+)
 _DISK = ("No space left on device", "Disk quota exceeded", "File too large")
 # A library that cannot be mapped, a process that ends amid its work, an import of Python's that
 # fails without a word: for want of memory.
@@ -28,10 +32,11 @@ _PYTHON_MEMORY = (
 )
 _JVM_MEMORY = ("OutOfMemoryError", "MEMORY_LIMIT", "UNABLE_TO_ACQUIRE_MEMORY")
 _NO_PYTHON = re.compile(r'Cannot run program "([^"]+)"')
-_NO_MODULE = re.compile(r"No module named '([\w.]+)'")
+_NO_MODULE = re.compile(r"ModuleNotFoundError: (?:No module named '|import of )([\w.]+)")
 _LOST = ("ExecutorLostFailure", "FetchFailed", "blockmgr-")
 _ENVIRONMENT = (
-    "No module named ",
+    "ModuleNotFoundError: ",
+    "Error from python worker:",
     "PYTHON_VERSION_MISMATCH",
     "PACKAGE_NOT_INSTALLED",
     "UNSUPPORTED_PACKAGE_VERSION",
@@ -202,6 +207,8 @@ _FAULTS: tuple[tuple[tuple[str, ...], Callable[[str], UserError | None]], ...] =
 
 def _cause(text: str) -> str:
     """The innermost message of a Java trace, the last line of a Python one."""
+    if no_start := _NO_START.search(text):
+        return no_start[1].strip()
     if "Python worker:" in text and (lines := _PYTHON.findall(text)):
         return str(lines[-1]).strip()
     if causes := _CAUSE.findall(text):

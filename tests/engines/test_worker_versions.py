@@ -19,8 +19,13 @@ from rankdistill.errors import ResourceError
 SKEWS = [
     ("import pyarrow; pyarrow.__version__ = '19.0.1'", "pyarrow {pyarrow} here, 19.0.1 there"),
     ("import sys; sys.modules['rankdistill'] = None", "rankdistill"),
-    ("import sys; sys.version_info = (3, 9, 1, 'final', 0)", "3.9"),
+    (
+        "import sys; from collections import namedtuple; names = 'major minor micro level serial'\n"
+        "sys.version_info = namedtuple('Version', names)(3, 9, 1, 'final', 0)",
+        "3.9",
+    ),
     ("import sys; sys.modules['pyarrow'] = None", "pyarrow"),
+    ("import sys; sys.version_info = None", "TypeError"),  # it does not even begin
     ("import pyspark; pyspark.__version__ = '4.99.0'", "pyspark {pyspark} here, 4.99.0 there"),
 ]
 
@@ -43,7 +48,7 @@ def other_python(tmp_path, monkeypatch):
 
 
 @pytest.mark.spark
-@pytest.mark.fault("41", "workers of Spark with another Python or package", times=5, quick=2)
+@pytest.mark.fault("41", "workers of Spark with another Python or package", times=6, quick=2)
 def test_workers_that_differ_are_refused_at_the_start(
     trial, told, monkeypatch, spark, other_python
 ):
