@@ -61,16 +61,17 @@ def _measured(source: Path, folder: Path, events: Path, times: int) -> dict[str,
     given = [f"log.path={source}", f"output={folder}/out", "engine={kind: spark}"]
     settings = read_settings(CONFIG, given)
     engine = Spark(settings.engine)  # type: ignore[arg-type]
-    found: dict[str, Counter[str]] = {}
-    for name, run in _runs(settings, engine).items():
-        tried = [_counted(run, events) for _ in range(times + 1)][1:]  # the first warms up
-        found[name] = min(tried, key=lambda counts: counts["run"])
-    found["many tasks"] = _in_many_tasks(given, events)
+    tried: dict[str, list[Counter[str]]] = {name: [] for name in STEPS}
+    for _ in range(times + 1):  # in turns; the first round warms up
+        for name, run in _runs(settings, engine).items():
+            tried[name].append(_counted(run, events))
+    found = {name: min(runs[1:], key=lambda counts: counts["run"]) for name, runs in tried.items()}
     found["written"] = Counter()
     for table in DataSet.open(folder / "out").current().tables:  # type: ignore[union-attr]
         if parts := DataSet.open(folder / "out").parts(table):
             found["written"][f"{table} rows"] = sum(part.num_rows for part in parts)
             found["written"][f"{table} bytes"] = sum(part.num_bytes for part in parts)
+    found["many tasks"] = _in_many_tasks(given, events)
     engine.close()
     return found
 
