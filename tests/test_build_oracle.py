@@ -160,7 +160,7 @@ def made_from(
     }
 
 
-def metamorphic(what: str, times: int = 40) -> pytest.MarkDecorator:
+def metamorphic(what: str, times: int = 200) -> pytest.MarkDecorator:
     return pytest.mark.fault("21", what, times=times)
 
 
