@@ -61,11 +61,12 @@ def _measured(source: Path, folder: Path, events: Path, times: int) -> dict[str,
     given = [f"log.path={source}", f"output={folder}/out", "engine={kind: spark}"]
     settings = read_settings(CONFIG, given)
     engine = Spark(settings.engine)  # type: ignore[arg-type]
-    tried: dict[str, list[Counter[str]]] = {name: [] for name in STEPS}
+    runs = _runs(settings, engine)
+    tried: dict[str, list[Counter[str]]] = {name: [] for name in runs}
     for _ in range(times + 1):  # in turns; the first round warms up
-        for name, run in _runs(settings, engine).items():
+        for name, run in runs.items():
             tried[name].append(_counted(run, events))
-    found = {name: min(runs[1:], key=lambda counts: counts["run"]) for name, runs in tried.items()}
+    found = {name: min(each[1:], key=lambda counts: counts["run"]) for name, each in tried.items()}
     found["written"] = Counter()
     for table in DataSet.open(folder / "out").current().tables:  # type: ignore[union-attr]
         if parts := DataSet.open(folder / "out").parts(table):
