@@ -55,6 +55,18 @@ def arrow_schema(table: str, ids: Mapping[str, pa.DataType], **groups: pa.Schema
     return pa.schema(fields)
 
 
+def as_batch(columns: Mapping[str, pa.Array], schema: pa.Schema) -> pa.RecordBatch:
+    """`columns` in the order, types and nullability of `schema`; dictionaries stay encoded."""
+    arrays, fields = [], []
+    for field in schema:
+        column = columns[field.name]
+        if pa.types.is_dictionary(column.type) and column.type.value_type == field.type:
+            field = field.with_type(pa.dictionary(pa.int32(), field.type))
+        arrays.append(column if column.type == field.type else column.cast(field.type))
+        fields.append(field)
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+
 def _field(column: dict[str, Any], ids: Mapping[str, pa.DataType]) -> pa.Field:
     kind = column["type"]
     inner = kind.removeprefix("list<").removesuffix(">")

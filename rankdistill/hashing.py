@@ -8,6 +8,8 @@ generator, so a draw depends on its arguments alone.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pyarrow as pa
 
@@ -57,6 +59,7 @@ def unit(bits: np.ndarray) -> np.ndarray:
     return (bits >> U64(11)) * 2.0**-53
 
 
+@cache
 def name_key(name: str) -> int:
     """The xxh64 of one string: for purposes of draws and names of columns."""
     text = name.encode()

@@ -131,3 +131,10 @@ def large_lists(num_requests: int, length: int, *, seed: int = 7) -> Lists:
         pa.RecordBatch.from_pydict(candidates),
         rank,
     )
+
+
+def decoded(schema: pa.Schema) -> pa.Schema:
+    """`schema` with the values that its dictionaries stand for."""
+    kinds = {f.name: f.type for f in schema}
+    kinds |= {name: k.value_type for name, k in kinds.items() if pa.types.is_dictionary(k)}
+    return pa.schema([field.with_type(kinds[field.name]) for field in schema])

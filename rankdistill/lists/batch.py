@@ -101,8 +101,12 @@ class Lists:
 
     def hits(self, name: str) -> np.ndarray:
         """bool [N]: the feedback `name` is a response, or above 0 where it never counts as one."""
-        values = numbers(self.candidates.column(name), np.float64)
-        return values >= self.response[name] if name in self.response else values > 0
+        column = self.candidates.column(name)
+        if name in self.response:
+            found = pc.greater_equal(column, self.response[name])
+        else:
+            found = pc.greater(column, 0.0)
+        return found.fill_null(False).to_numpy(zero_copy_only=False)
 
     @cached_property
     def exposed(self) -> np.ndarray:

@@ -12,6 +12,7 @@ from rankdistill.lists.order import LAST, Order
 from rankdistill.log.canonical import Candidates
 from rankdistill.log.mapping import Mapping
 
+SIGNS = (np.less, np.equal, np.greater)
 FIRST_TIME, LAST_TIME = 946_684_800_000_000, 4_102_444_800_000_000  # 2000 and 2100, UTC
 
 
@@ -36,7 +37,7 @@ def arrange(
     if permutation is not None:
         rows = permutation if rows is None else rows[permutation]
 
-    sizes = np.bincount(owner, minlength=requests.num_rows)
+    sizes = np.diff(np.searchsorted(owner, np.arange(requests.num_rows + 1)))
     over = mapping.options.max_candidates
     if sizes.max(initial=0) > over:
         rows = np.arange(len(request)) if rows is None else rows
@@ -142,7 +143,8 @@ def _lists(
             rank = np.where(derived, by_place, logged_rank).astype(np.int32)
             columns["rank"] = pa.array(rank, mask=rank == 0)
     else:
-        teacher_rank = np.where(ranked, first_key, 0).astype(np.int32)
+        held = first_key if ranked.all() else np.where(ranked, first_key, 0)
+        teacher_rank = held.astype(np.int32)
     lists = Lists(
         offsets,
         requests,
@@ -156,25 +158,22 @@ def _lists(
 
 def _completed(columns: dict[str, pa.Array], mapping: Mapping, size: int) -> pa.RecordBatch:
     """Candidate columns in the order of the contract, absent ones null."""
-    int32, float64 = pa.int32(), pa.float64()
+    blank = pa.py_buffer(np.zeros(size * 8, np.uint8))  # memory that is touched when it is read
+
+    def column(name: str, kind: pa.DataType) -> pa.Array:
+        if name in columns:
+            return columns[name]
+        return pa.Array.from_buffers(kind, size, [blank, blank], size)
+
     ordered = {"item_id": columns["item_id"], "stage": columns["stage"]}
-    if "substage" in columns:
-        ordered["substage"] = columns["substage"].cast(pa.int8())
-    else:
-        ordered["substage"] = _nulls(size, pa.int8())
+    ordered["substage"] = column("substage", pa.int8()).cast(pa.int8())
     for name in ("rank", "rerank_rank", "position"):
-        ordered[name] = columns.get(name, _nulls(size, int32))
+        ordered[name] = column(name, pa.int32())
     for name in ("teacher_score", "prerank_score"):
-        ordered[name] = columns.get(name, _nulls(size, float64))
+        ordered[name] = column(name, pa.float64())
     for name in (*mapping.feedback_names, *mapping.groups["item"]):
         ordered[name] = columns[name]
     return pa.RecordBatch.from_pydict(ordered)
-
-
-def _nulls(size: int, kind: pa.DataType) -> pa.Array:
-    """A column of nulls whose memory is touched only when it is read."""
-    bits, data = np.zeros(size // 8 + 1, np.uint8), np.zeros(size * kind.byte_width, np.uint8)
-    return pa.Array.from_buffers(kind, size, [pa.py_buffer(bits), pa.py_buffer(data)], size)
 
 
 def findings(lists: Lists, *, sampled: bool) -> dict[str, int]:
@@ -186,28 +185,29 @@ def findings(lists: Lists, *, sampled: bool) -> dict[str, int]:
     scores_outside_unit: scores that are no probability; requests_of_odd_time: before 2000 or
     after 2099, which speaks of a wrong unit.
     """
-    rank, score = lists.teacher_rank, lists.score
-    same = lists.request[1:] == lists.request[:-1]
-    ranked = same & (rank[1:] > 0)
-    step = rank[1:] - rank[:-1]
-    starts = lists.offsets[:-1]
-    first_gap = int((rank[starts] > 1).sum()) if lists.num_requests else 0
-    gap = ranked & (step > 1)
-    touched = np.union1d(lists.request[1:][gap], np.flatnonzero(rank[starts] > 1))
-    rise = score[1:] - score[:-1]
-    return {
-        "requests_with_rank_gap": 0 if sampled else len(touched),
-        "rank_gaps": 0 if sampled else int(gap.sum()) + first_gap,
-        "rank_ties": int((ranked & (step == 0)).sum()),
-        "score_neighbours": int((ranked & ~np.isnan(rise)).sum()),
-        "score_ties": int((ranked & (rise == 0)).sum()),
-        "score_inversions": int((ranked & (rise > 0)).sum()),
-        "scores_outside_unit": int(((score < 0) | (score > 1)).sum()),
+    rank, score, starts = lists.teacher_rank, lists.score, lists.offsets[:-1]
+    goes_on = rank > 0
+    goes_on[starts] = False
+    goes_on = goes_on[1:]
+    step = np.where(goes_on, np.diff(rank), 1)
+    rise = np.where(goes_on, np.diff(score), np.nan)
+    falls, ties, rises = (np.count_nonzero(is_so(rise, 0)) for is_so in SIGNS)
+    gaps, late = np.flatnonzero(step > 1) + 1, np.flatnonzero(rank[starts] > 1)
+    num_gaps = 0 if sampled else len(gaps) + len(late)
+    found = {
+        "requests_with_rank_gap": len(np.union1d(lists.request[gaps], late)) if num_gaps else 0,
+        "rank_gaps": num_gaps,
+        "rank_ties": np.count_nonzero(step == 0),
+        "score_neighbours": falls + ties + rises,
+        "score_ties": ties,
+        "score_inversions": rises,
+        "scores_outside_unit": np.count_nonzero(score < 0) + np.count_nonzero(score > 1),
         "requests_of_odd_time": _odd_times(lists.requests.column("request_time")),
-        "one_candidate_requests": int((lists.lengths == 1).sum()),
+        "one_candidate_requests": np.count_nonzero(lists.lengths == 1),
     }
+    return {name: int(number) for name, number in found.items()}
 
 
 def _odd_times(times: pa.Array) -> int:
     micros = times.cast(pa.int64()).drop_null().to_numpy(zero_copy_only=False)
-    return int(((micros < FIRST_TIME) | (micros >= LAST_TIME)).sum())
+    return int(np.count_nonzero((micros < FIRST_TIME) | (micros >= LAST_TIME)))

@@ -122,11 +122,11 @@ def _based(
         idle = stage < RANK_STAGES[name]
         here = idle if present is None else idle & present
         if here.any():
-            counts[f"{name}_before_its_stage"] = int(here.sum())
+            counts[f"{name}_before_its_stage"] = int(np.count_nonzero(here))
             present = ~idle if present is None else present & ~idle
             as_it_is = False
     if name == "rank" and options.rank_base == 1:
-        counts["rank_one"] = int((values == 1).sum())
+        counts["rank_one"] = int(np.count_nonzero(values == 1))
     below = values < options.rank_base
     if below.any():
         below = below if present is None else below & present
@@ -163,9 +163,14 @@ def clear_unexposed(mapping: Mapping, candidates: Candidates, counts: Counter[st
     unseen = np.zeros(len(hidden), dtype=bool)
     for name in mapping.feedback_names:
         column = candidates.columns[name]
-        unseen |= hidden & (numbers(column, np.float64) > 0)
-        candidates.columns[name] = pc.if_else(pa.array(hidden), None, column)
-    counts["feedback_without_exposure"] += int((unseen & candidates.verdict.passed).sum())
+        present = column.is_valid().to_numpy(zero_copy_only=False)
+        stray = hidden & present
+        if stray.any():
+            values = numbers(column, np.float64)
+            unseen |= stray & (values > 0)
+            candidates.columns[name] = pa.array(values, mask=hidden | ~present)
+    unseen &= candidates.verdict.passed
+    counts["feedback_without_exposure"] += int(np.count_nonzero(unseen))
 
 
 def knows_exposure(mapping: Mapping) -> bool:
@@ -245,5 +250,6 @@ def _stage_from_presence(columns: dict[str, pa.Array], size: int) -> np.ndarray:
         if name in columns and not columns[name].null_count:
             stage[:] = reached
         elif name in columns:
-            stage[columns[name].is_valid().to_numpy(zero_copy_only=False)] = reached
+            present = columns[name].is_valid().to_numpy(zero_copy_only=False)
+            np.copyto(stage, reached, where=present)
     return stage

@@ -158,7 +158,8 @@ class Days:
         if rule == "request_time":
             assert times is not None
             local = times.cast(pa.timestamp("us", tz=self.dt.time_zone))
-            return pc.strftime(pc.floor_temporal(local, unit="day"), format="%Y-%m-%d")
+            days = pc.floor_temporal(local, unit="day").dictionary_encode()
+            return pc.strftime(days.dictionary, format="%Y-%m-%d").take(days.indices)
         return pa.repeat(pa.scalar(self.dt.value), size)
 
     def splits(self, times: pa.Array | None, size: int) -> pa.Array:

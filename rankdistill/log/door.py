@@ -72,7 +72,7 @@ def admit(grouped: Grouped, mapping: Mapping, days: Days, repeated: Sequence[int
     request = owners(raw.offsets)
     if mapping.options.layout == "rows":
         judge_agreement(raw, mapping, days, request, verdict)
-    else:  # what is wrong with the lists comes before what is wrong with their elements
+    elif raw.verdict.code.any():  # comes before what is wrong with the elements of the lists
         torn = raw.verdict.code[request]
         verdict.code = np.where(torn, torn, verdict.code)
     requests = _requests(raw, mapping, days, verdict)
@@ -85,7 +85,7 @@ def admit(grouped: Grouped, mapping: Mapping, days: Days, repeated: Sequence[int
         counts["feedback.without_request"] = raw.num_strays - raw.num_unreadable
         join_feedback(mapping, raw.feedback, raw.feedback_request, candidates, request, counts)
     by_place = mapping.options.teacher_order == "list_order"
-    judge_duplicates(raw.candidates, candidates, request, by_place=by_place)
+    judge_duplicates(raw.candidates, candidates, raw.offsets, by_place=by_place)
     clear_unexposed(mapping, candidates, counts)
     lists = arrange(mapping, requests, candidates, request, counts)
     counts = _counted(counts, raw, verdict, lists)

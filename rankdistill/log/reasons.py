@@ -62,5 +62,7 @@ class Verdict:
 
     def counts(self) -> dict[str, int]:
         """{reason: rows}, without the zeros."""
+        if not self.code.any():
+            return {}
         found = np.bincount(self.code, minlength=1)
         return {NAMES[code]: int(n) for code, n in enumerate(found) if code and n}

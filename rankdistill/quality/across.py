@@ -235,7 +235,7 @@ def _codes(column: pa.Array, names: tuple[str, ...]) -> np.ndarray:
     """The place of each text in `names`, int64."""
     encoded = column.dictionary_encode()
     places = np.array([names.index(text) for text in encoded.dictionary.to_pylist()], np.int64)
-    return places[encoded.indices.to_numpy(zero_copy_only=False)] if len(column) else places
+    return places[encoded.indices.to_numpy(zero_copy_only=False)]
 
 
 def _split_codes(column: pa.Array) -> np.ndarray:

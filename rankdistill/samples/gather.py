@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from rankdistill.contract import arrow_schema
+from rankdistill.contract import arrow_schema, as_batch
 from rankdistill.lists.batch import Lists
 from rankdistill.samples.facts import SOURCES
 from rankdistill.samples.listwise import GradedLists
@@ -34,7 +34,7 @@ def points_table(lists: Lists, points: Points) -> pa.RecordBatch:
         "source": _sources(points.source),
         "probability": pa.array(points.probability),
     }
-    return _conform(columns, sample_schema("pointwise", lists))
+    return as_batch(columns, sample_schema("pointwise", lists))
 
 
 def pairs_table(lists: Lists, pairs: Pairs) -> pa.RecordBatch:
@@ -51,7 +51,7 @@ def pairs_table(lists: Lists, pairs: Pairs) -> pa.RecordBatch:
         "source": _sources(pairs.source),
         "probability": pa.array(pairs.probability),
     }
-    return _conform(columns, sample_schema("pairwise", lists))
+    return as_batch(columns, sample_schema("pairwise", lists))
 
 
 def lists_table(lists: Lists, graded: GradedLists) -> pa.RecordBatch:
@@ -72,7 +72,7 @@ def lists_table(lists: Lists, graded: GradedLists) -> pa.RecordBatch:
         "source": _sources(graded.source),
         "probability": pa.array(graded.probability),
     }
-    return _conform(columns, sample_schema("listwise", lists))
+    return as_batch(columns, sample_schema("listwise", lists))
 
 
 def negatives_table(lists: Lists, drawn: Negatives, side: Side) -> pa.RecordBatch:
@@ -90,7 +90,7 @@ def negatives_table(lists: Lists, drawn: Negatives, side: Side) -> pa.RecordBatc
         "difficulty": pa.array(drawn.difficulty, from_pandas=True),
         "rank": _ranks(np.append(lists.teacher_rank, 0)[drawn.item]),
     }
-    return _conform(columns, sample_schema("negatives", lists))
+    return as_batch(columns, sample_schema("negatives", lists))
 
 
 def _drawn_ids(item_id: pa.Array, drawn: Negatives, side: Side) -> pa.Array:
@@ -121,8 +121,11 @@ def sample_schema(table: str, lists: Lists) -> pa.Schema:
 
 
 def _request_columns(lists: Lists, request: np.ndarray) -> dict[str, pa.Array]:
+    columns = {name: lists.requests.column(name) for name in REQUEST_COLUMNS}
+    # What has few values is copied as codes, and written so.
+    columns |= {name: columns[name].dictionary_encode() for name in ("split", "dt")}
     at = _indices(request)
-    return {name: lists.requests.column(name).take(at) for name in REQUEST_COLUMNS}
+    return {name: column.take(at) for name, column in columns.items()}
 
 
 def _indices(values: np.ndarray) -> pa.Array:
@@ -138,16 +141,5 @@ def _ranks(rank: np.ndarray) -> pa.Array:
     return pa.array(rank.astype(np.int32, copy=False), mask=rank == 0)
 
 
-def _sources(code: np.ndarray) -> pa.Array:
-    return pa.array(SOURCES).take(pa.array(code))
-
-
-def _conform(columns: dict[str, pa.Array], schema: pa.Schema) -> pa.RecordBatch:
-    """`columns` as a batch of exactly `schema`."""
-    arrays = [
-        columns[field.name]
-        if columns[field.name].type == field.type
-        else columns[field.name].cast(field.type)
-        for field in schema
-    ]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+def _sources(code: np.ndarray) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(code.astype(np.int32)), pa.array(SOURCES))

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rankdistill.contract import as_batch
 from rankdistill.store.files import HashedFile, make_dirs
 
 
@@ -269,16 +270,10 @@ def _conform(batch: pa.RecordBatch, schema: pa.Schema, table: str) -> pa.RecordB
     """The columns of `schema`, in its order and nullability; dictionaries stay encoded."""
     found = sorted(set(batch.schema.names) - {"dt"})
     assert found == sorted(schema.names), f"{table}: columns {found}, not {sorted(schema.names)}"
-    columns, fields = [], []
-    for field in schema:
-        column = batch.column(field.name)
-        if pa.types.is_dictionary(column.type) and column.type.value_type == field.type:
-            field = field.with_type(pa.dictionary(pa.int32(), field.type))
-        column = column if column.type == field.type else column.cast(field.type)
+    batch = as_batch({name: batch.column(name) for name in schema.names}, schema)
+    for field, column in zip(schema, batch.columns, strict=True):
         assert field.nullable or not column.null_count, f"{table}.{field.name} holds nulls"
-        columns.append(column)
-        fields.append(field)
-    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+    return batch
 
 
 def _matching(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
