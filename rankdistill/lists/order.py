@@ -18,7 +18,7 @@ LAST = np.inf
 class Order:
     """The keys of an order, most significant first; ties are broken by item_id.
 
-    keys: float64 arrays [N], ascending, inf last (integers up to 2^53 are exact).
+    keys: int32 or float64 arrays [N], ascending, inf last (integers up to 2^53 are exact).
     """
 
     keys: tuple[np.ndarray, ...]

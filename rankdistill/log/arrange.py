@@ -99,10 +99,10 @@ def _unranked_requests(
 def _ascending(columns: dict[str, pa.Array], name: str) -> np.ndarray:
     if name not in columns:
         return np.full(len(columns["item_id"]), LAST)
-    values = numbers(columns[name], np.int32).astype(np.float64)
-    if columns[name].null_count:
-        values[columns[name].is_null().to_numpy(zero_copy_only=False)] = LAST
-    return values
+    values = numbers(columns[name], np.int32)
+    if not columns[name].null_count:
+        return values
+    return np.where(columns[name].is_null().to_numpy(zero_copy_only=False), LAST, values)
 
 
 def _descending(columns: dict[str, pa.Array]) -> np.ndarray:
@@ -144,7 +144,7 @@ def _lists(
             columns["rank"] = pa.array(rank, mask=rank == 0)
     else:
         held = first_key if ranked.all() else np.where(ranked, first_key, 0)
-        teacher_rank = held.astype(np.int32)
+        teacher_rank = held.astype(np.int32, copy=False)
     lists = Lists(
         offsets,
         requests,
@@ -189,8 +189,9 @@ def findings(lists: Lists, *, sampled: bool) -> dict[str, int]:
     goes_on = rank > 0
     goes_on[starts] = False
     goes_on = goes_on[1:]
-    step = np.where(goes_on, np.diff(rank), 1)
-    rise = np.where(goes_on, np.diff(score), np.nan)
+    step, rise = np.diff(rank), np.diff(score)
+    np.copyto(step, 1, where=~goes_on)
+    np.copyto(rise, np.nan, where=~goes_on)
     falls, ties, rises = (np.count_nonzero(is_so(rise, 0)) for is_so in SIGNS)
     gaps, late = np.flatnonzero(step > 1) + 1, np.flatnonzero(rank[starts] > 1)
     num_gaps = 0 if sampled else len(gaps) + len(late)

@@ -64,12 +64,13 @@ def _candidate_rows(candidates: Candidates, offsets: np.ndarray) -> np.ndarray:
     keys = splitmix64(np.arange(len(offsets) - 1, dtype=U64))
     found = [np.zeros(0, dtype=np.int64)]
     for first, last in pairwise(_blocks(offsets)):
-        rows = np.arange(offsets[first], offsets[last])
-        pairs = np.repeat(keys[first:last], np.diff(offsets[first : last + 1])) ^ items[rows]
-        passed = candidates.verdict.code[rows] == 0
-        if not passed.all():
-            rows, pairs = rows[passed], pairs[passed]
+        start, end = offsets[first], offsets[last]
+        pairs = np.repeat(keys[first:last], np.diff(offsets[first : last + 1]))
+        pairs ^= items[start:end]
         pairs *= ODD
+        rows, code = np.arange(start, end), candidates.verdict.code[start:end]
+        if code.any():
+            rows, pairs = rows[code == 0], pairs[code == 0]
         # The high half of a product is hash enough to leave few rows, and half the work to sort.
         few = _repeated((pairs >> U64(32)).astype(np.uint32))
         found.append(rows[few[_repeated(pairs[few])]])

@@ -50,8 +50,11 @@ class PairField:
     @cached_property
     def negatives(self) -> Pool:
         """Eligible candidates with a teacher rank, in list order."""
-        is_ranked = self.lists.teacher_rank > 0
-        return Pool(np.flatnonzero(self.is_eligible & is_ranked), self.groups)
+        return Pool(np.flatnonzero(self._is_negative), self.groups)
+
+    @cached_property
+    def _is_negative(self) -> np.ndarray:
+        return self.is_eligible & (self.lists.teacher_rank > 0)
 
     @cached_property
     def request(self) -> np.ndarray:
@@ -90,13 +93,13 @@ class PairField:
     def later(self, max_length: int | None = None) -> Span:
         """For each positive, the eligible negatives of later rank (in the first max_length
         places)."""
-        who, negatives = self.positives.items, self.negatives
-        ends = self.lists.offsets[1:]
+        who, ends = self.positives.items, self.lists.offsets[1:]
         if max_length is not None:
             ends = np.minimum(ends, self.lists.offsets[:-1] + max_length)
-        last = np.searchsorted(negatives.items, ends)[self.request]
-        first = np.searchsorted(negatives.items, self.next_rank(who))
-        return negatives.span(who, first, np.maximum(first, last))
+        before = np.concatenate([[0], np.cumsum(self._is_negative)])
+        first = before[self.next_rank(who)]
+        last = before[ends][self.request]
+        return self.negatives.span(who, first, np.maximum(first, last))
 
     def every(self, span: Span, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """All pairs of the urns `rows`: (urn [T], candidate [T]), tied ones cut out."""
@@ -139,4 +142,5 @@ def gap(score: np.ndarray, pos: np.ndarray, neg: np.ndarray) -> np.ndarray:
     """Score of pos less that of neg, NaN where either has none; finite for finite scores."""
     most = np.finfo(np.float64).max
     with np.errstate(over="ignore"):
-        return np.clip(score[pos] - score[neg], -most, most)
+        rise = score[pos] - score[neg]
+        return np.clip(rise, -most, most, out=rise)
