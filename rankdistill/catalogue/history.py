@@ -21,7 +21,7 @@ from rankdistill.buckets import Buckets
 from rankdistill.catalogue.guide import lower_bound
 from rankdistill.contract import arrow_schema
 from rankdistill.hashing import U64, xxh64
-from rankdistill.lists.batch import Lists, spans
+from rankdistill.lists.batch import Lists, not_null, spans
 
 COLUMNS = ("request_id", "user_id", "request_time", "dt")
 
@@ -98,7 +98,7 @@ class History:
         index = np.searchsorted(self.user, user)
         known = self.user.take(index, mode="clip") == user if len(self.user) else index < 0
         for name in ("user_id", "request_time"):
-            known &= lists.requests.column(name).is_valid().to_numpy(zero_copy_only=False)
+            known &= not_null(lists.requests.column(name))
         low, high = (self.offsets.take(index + n, mode="clip") for n in (0, 1))
         return low, np.where(known, high - low, 0)
 

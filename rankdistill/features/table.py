@@ -16,6 +16,7 @@ from rankdistill.catalogue.guide import Guide
 from rankdistill.errors import InputError
 from rankdistill.features.bind import TIME
 from rankdistill.hashing import U64, hash_rows, mix, xxh64
+from rankdistill.lists.batch import not_null
 
 ALWAYS = np.iinfo(np.int64).min  # before every time: since when a row without a time holds
 
@@ -68,7 +69,7 @@ class Features:
 def key_of_rows(columns: Sequence[pa.Array]) -> tuple[np.ndarray, np.ndarray]:
     """(uint64 [n] one key of the values of a row, bool [n] whether none of them is null)."""
     hashed = [xxh64(column) for column in columns]
-    known = [column.is_valid().to_numpy(zero_copy_only=False) for column in columns]
+    known = [not_null(column) for column in columns]
     return (hashed[0] if len(hashed) == 1 else mix(*hashed)), np.logical_and.reduce(known)
 
 

@@ -101,12 +101,8 @@ class Lists:
 
     def hits(self, name: str) -> np.ndarray:
         """bool [N]: the feedback `name` is a response, or above 0 where it never counts as one."""
-        column = self.candidates.column(name)
-        if name in self.response:
-            found = pc.greater_equal(column, self.response[name])
-        else:
-            found = pc.greater(column, 0.0)
-        return found.fill_null(False).to_numpy(zero_copy_only=False)
+        values = numbers(self.candidates.column(name), np.float64)
+        return values >= self.response[name] if name in self.response else values > 0
 
     @cached_property
     def exposed(self) -> np.ndarray:
@@ -169,7 +165,7 @@ def teacher_rank(candidates: pa.RecordBatch, teacher_order: str, place: np.ndarr
     if column is not None:
         return numbers(candidates.column(column), np.int32)
     if teacher_order == "score":
-        scored = candidates.column("teacher_score").is_valid().to_numpy(zero_copy_only=False)
+        scored = not_null(candidates.column("teacher_score"))
         return np.where(scored, place, 0).astype(np.int32)
     return place.astype(np.int32)
 
@@ -184,6 +180,16 @@ def numbers(column: pa.Array, dtype: type) -> np.ndarray:
             np.dtype(dtype).type(np.nan if np.issubdtype(dtype, np.floating) else 0).item(),
         )
     return column.to_numpy(zero_copy_only=False).astype(dtype, copy=False)
+
+
+def not_null(column: pa.Array) -> np.ndarray:
+    """bool [n]: Arrow's bitmap of what is there, unpacked (Arrow takes twenty times as long)."""
+    bitmap = column.buffers()[0]
+    if bitmap is None:
+        return np.full(len(column), not pa.types.is_null(column.type))
+    first = column.offset % 8
+    held = np.frombuffer(bitmap, np.uint8)[column.offset // 8 :]
+    return np.unpackbits(held, count=first + len(column), bitorder="little")[first:].view(bool)
 
 
 def logits(probability: np.ndarray, hair: float) -> np.ndarray:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from rankdistill.lists.batch import ORDER_COLUMNS, Lists, numbers
+from rankdistill.lists.batch import ORDER_COLUMNS, Lists, not_null, numbers
 from rankdistill.lists.order import LAST, Order
 from rankdistill.log.canonical import Candidates
 from rankdistill.log.mapping import Mapping
@@ -102,7 +103,7 @@ def _ascending(columns: dict[str, pa.Array], name: str) -> np.ndarray:
     values = numbers(columns[name], np.int32)
     if not columns[name].null_count:
         return values
-    return np.where(columns[name].is_null().to_numpy(zero_copy_only=False), LAST, values)
+    return np.where(not_null(columns[name]), values, LAST)
 
 
 def _descending(columns: dict[str, pa.Array]) -> np.ndarray:
@@ -195,7 +196,7 @@ def findings(lists: Lists, *, sampled: bool) -> dict[str, int]:
     falls, ties, rises = (np.count_nonzero(is_so(rise, 0)) for is_so in SIGNS)
     gaps, late = np.flatnonzero(step > 1) + 1, np.flatnonzero(rank[starts] > 1)
     num_gaps = 0 if sampled else len(gaps) + len(late)
-    found = {
+    found: dict[str, Any] = {
         "requests_with_rank_gap": len(np.union1d(lists.request[gaps], late)) if num_gaps else 0,
         "rank_gaps": num_gaps,
         "rank_ties": np.count_nonzero(step == 0),

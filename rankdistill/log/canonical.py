@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rankdistill.hashing import mix, xxh64
-from rankdistill.lists.batch import EXPOSED, PRERANKED, RANKED, STAGES, numbers
+from rankdistill.lists.batch import EXPOSED, PRERANKED, RANKED, STAGES, not_null, numbers
 from rankdistill.log import casts
 from rankdistill.log.mapping import MappedField, Mapping
 from rankdistill.log.reasons import Verdict
@@ -116,7 +116,7 @@ def _based(
 ) -> pa.Array:
     """Ranks from 1; cleared where the item never came to that ranker; below the base is a fault."""
     options = mapping.options
-    present = column.is_valid().to_numpy(zero_copy_only=False) if column.null_count else None
+    present = not_null(column) if column.null_count else None
     values, as_it_is = numbers(column, np.int32), options.rank_base == 1
     if stage is not None and not isinstance(options.stage, StageFromPresence):
         idle = stage < RANK_STAGES[name]
@@ -148,7 +148,7 @@ def _check_scores(
         values = numbers(column, np.float64)
         if np.isfinite(values).all():
             continue
-        null = column.is_null().to_numpy(zero_copy_only=False)
+        null = ~not_null(column)
         verdict.against(np.isnan(values) & ~null, "score_nan")
         verdict.against(np.isinf(values), "score_infinite")
         if mapped.name == "teacher_score":
@@ -163,7 +163,7 @@ def clear_unexposed(mapping: Mapping, candidates: Candidates, counts: Counter[st
     unseen = np.zeros(len(hidden), dtype=bool)
     for name in mapping.feedback_names:
         column = candidates.columns[name]
-        present = column.is_valid().to_numpy(zero_copy_only=False)
+        present = not_null(column)
         stray = hidden & present
         if stray.any():
             values = numbers(column, np.float64)
@@ -250,6 +250,5 @@ def _stage_from_presence(columns: dict[str, pa.Array], size: int) -> np.ndarray:
         if name in columns and not columns[name].null_count:
             stage[:] = reached
         elif name in columns:
-            present = columns[name].is_valid().to_numpy(zero_copy_only=False)
-            np.copyto(stage, reached, where=present)
+            np.copyto(stage, reached, where=not_null(columns[name]))
     return stage

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rankdistill.lists.batch import segment_sum, spans
+from rankdistill.lists.batch import not_null, segment_sum, spans
 from rankdistill.lists.group import IS_FEEDBACK, Grouped
 from rankdistill.log.canonical import evaluate
 from rankdistill.log.mapping import Mapping
@@ -128,5 +128,4 @@ def _against_null_elements(
     for alias in item.aliases:
         column = candidates.column(alias)
         if column.null_count:
-            null = column.is_null().to_numpy(zero_copy_only=False)
-            verdict.against(segment_sum(null, offsets) > 0, "list_null_element")
+            verdict.against(segment_sum(~not_null(column), offsets) > 0, "list_null_element")

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from rankdistill.errors import InputError
 from rankdistill.hashing import xxh64
-from rankdistill.lists.batch import Lists, spans
+from rankdistill.lists.batch import Lists, not_null, spans
 from rankdistill.samples.side import Mined
 
 COLUMNS = ("user_id", "item_id", "score")
@@ -44,7 +44,7 @@ class MinedItems:
         user = lists.requests.column("user_id")
         key = xxh64(user)
         at = np.minimum(np.searchsorted(self.user, key), max(len(self.user) - 1, 0))
-        known = user.is_valid().to_numpy(zero_copy_only=False)
+        known = not_null(user)
         known &= (self.user[at] == key) if len(self.user) else False
         length = np.where(known, np.diff(self.offsets)[at] if len(self.user) else 0, 0)
         rows = spans(self.offsets[at], length)

@@ -10,6 +10,7 @@ from datetime import timedelta
 import numpy as np
 import pyarrow as pa
 
+from rankdistill.lists.batch import not_null
 from rankdistill.log.days import duration
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measure import (
@@ -42,7 +43,7 @@ def micros(times: pa.Array) -> np.ndarray:
 
 def _watch_hours(seen: Seen, add: Adder, facts: Facts) -> None:
     times = seen.lists.requests.column("request_time")
-    known = np.flatnonzero(times.is_valid().to_numpy(zero_copy_only=False))
+    known = np.flatnonzero(not_null(times))
     add.bins("hour", known, micros(times)[known] // _HOUR % HOURS, HOURS)
 
 

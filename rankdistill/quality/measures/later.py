@@ -11,7 +11,7 @@ from datetime import timedelta
 import numpy as np
 
 from rankdistill.catalogue.history import MICRO, History, micros
-from rankdistill.lists.batch import Lists
+from rankdistill.lists.batch import Lists, not_null
 from rankdistill.quality.facts import Facts
 from rankdistill.quality.measure import (
     Gate,
@@ -70,7 +70,7 @@ def _responded(seen: Seen, responses: History, time: np.ndarray) -> tuple[np.nda
 
 def _has_user_and_time(lists: Lists) -> np.ndarray:
     names = ("user_id", "request_time")
-    valid = (lists.requests.column(n).is_valid().to_numpy(zero_copy_only=False) for n in names)
+    valid = (not_null(lists.requests.column(n)) for n in names)
     return np.logical_and(*valid)
 
 
