@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rankdistill.lists.batch import spans
+
 LAST = np.inf
 
 
@@ -24,11 +26,12 @@ class Order:
     keys: tuple[np.ndarray, ...]
     item_id: pa.Array
 
-    def misplaced(self, request: np.ndarray) -> np.ndarray:
-        """Requests (ids) that are not in order; request: int64 [N], ascending."""
-        same = request[1:] == request[:-1]
-        after = np.zeros(len(same), dtype=bool)
-        tied = same
+    def misplaced(self, offsets: np.ndarray) -> np.ndarray:
+        """Requests that are not in order, int64; offsets: int64 [R + 1], their first rows."""
+        tied = np.ones(int(offsets[-1]), dtype=bool)
+        tied[offsets[:-1][offsets[:-1] < offsets[1:]]] = False
+        tied = tied[1:]
+        after = np.zeros(len(tied), dtype=bool)
         for key in self.keys:
             after |= tied & (key[1:] < key[:-1])
             tied = tied & (key[1:] == key[:-1])
@@ -37,19 +40,19 @@ class Order:
             items = self.item_id
             later = pc.less(items.take(pa.array(places + 1)), items.take(pa.array(places)))
             after[places] |= later.to_numpy(zero_copy_only=False)
-        return np.unique(request[1:][after])
+        return np.unique(np.searchsorted(offsets, np.flatnonzero(after) + 1, side="right") - 1)
 
-    def permutation(self, request: np.ndarray) -> np.ndarray | None:
+    def permutation(self, offsets: np.ndarray) -> np.ndarray | None:
         """Row indices that put every request in order, None where all are already."""
-        wrong = self.misplaced(request)
+        wrong = self.misplaced(offsets)
         if not len(wrong):
             return None
-        is_wrong = np.zeros(int(request[-1]) + 1, dtype=bool)
-        is_wrong[wrong] = True
-        rows = np.flatnonzero(is_wrong[request])
+        lengths = np.diff(offsets)[wrong]
+        rows = spans(offsets[wrong], lengths)
         keys = [key[rows] for key in reversed(self.keys)]
-        order = np.lexsort([text_order(self.item_id.take(pa.array(rows))), *keys, request[rows]])
-        permutation = np.arange(len(request))
+        request = np.repeat(wrong, lengths)
+        order = np.lexsort([text_order(self.item_id.take(pa.array(rows))), *keys, request])
+        permutation = np.arange(offsets[-1])
         permutation[rows] = rows[order]
         return permutation
 

@@ -18,26 +18,25 @@ from rankdistill.log.raw import Raw
 from rankdistill.log.reasons import Verdict
 
 
-def judge_agreement(
-    raw: Raw, mapping: Mapping, days: Days, request: np.ndarray, verdict: Verdict
-) -> None:
+def judge_agreement(raw: Raw, mapping: Mapping, days: Days, verdict: Verdict) -> None:
     """Rows layout: request columns must be there, and alike in every row of a request."""
     for name in ("request_id", "user_id", "request_time"):
         mapped = mapping.request_field(name)
         if mapped and mapped.aliases:
             parts = [raw.candidates.column(alias) for alias in mapped.aliases]
             verdict.against(absent_parts(mapped, parts), f"{name}_missing")
-    same = request[1:] == request[:-1]
+    same = np.ones(raw.candidates.num_rows, dtype=bool)  # as the request of the row before
+    same[raw.offsets[:-1]] = False
     for mapped, column in _must_agree(raw, mapping, days, verdict):
-        if not _is_torn(column, same):
+        if not _is_torn(column, same[1:]):
             continue
         if mapped.kind == "time" and pa.types.is_string(column.type):
             column, bad = evaluate(mapped, raw.candidates)  # a moment may be written in two zones
             verdict.against(bad, "value_unreadable")
         first = first_passed(raw.offsets, verdict)
-        unlike = verdict.passed & _differs(column, column.take(pa.array(first[request])))
+        unlike = verdict.passed & _differs(column, column.take(pa.array(first[raw.request])))
         torn = segment_sum(unlike, raw.offsets) > 0
-        verdict.against(torn[request], "request_conflict")
+        verdict.against(torn[raw.request], "request_conflict")
 
 
 def request_fields(mapping: Mapping, days: Days) -> list[MappedField]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rankdistill.lists.batch import ORDER_COLUMNS, Lists, not_null, numbers
+from rankdistill.lists.batch import ORDER_COLUMNS, Lists, not_null, numbers, segment_sum
 from rankdistill.lists.order import LAST, Order
 from rankdistill.log.canonical import Candidates
 from rankdistill.log.mapping import Mapping
@@ -21,29 +21,31 @@ def arrange(
     mapping: Mapping,
     requests: pa.RecordBatch,
     candidates: Candidates,
-    request: np.ndarray,
+    offsets: np.ndarray,
     counts: Counter[str],
 ) -> Lists:
     """The passed candidates of each request in the teacher's order; empty requests go.
 
-    request: int64 [N], ascending. Rows beyond max_candidates are marked in the verdict.
+    offsets: int64 [R + 1], where the rows of each request start. Rows beyond max_candidates are
+    marked in the verdict.
     """
     rows = _passed(candidates)
-    keys, from_score = _order_keys(mapping, candidates, request)
-    picked = [key if rows is None else key[rows] for key in keys]
-    item_id = candidates.columns["item_id"]
-    owner = request if rows is None else request[rows]
-    order = Order(tuple(picked), item_id if rows is None else item_id.take(pa.array(rows)))
-    permutation = order.permutation(owner) if len(owner) else None
+    keys, from_score = _order_keys(mapping, candidates, offsets)
+    item_id, starts = candidates.columns["item_id"], offsets
+    picked = keys
+    if rows is not None:
+        picked, item_id = [key[rows] for key in keys], item_id.take(pa.array(rows))
+        starts = np.searchsorted(rows, offsets)
+    permutation = Order(tuple(picked), item_id).permutation(starts)
     if permutation is not None:
         rows = permutation if rows is None else rows[permutation]
 
-    sizes = np.diff(np.searchsorted(owner, np.arange(requests.num_rows + 1)))
+    sizes = np.diff(starts)
     over = mapping.options.max_candidates
     if sizes.max(initial=0) > over:
-        rows = np.arange(len(request)) if rows is None else rows
-        place = np.arange(len(rows)) - (np.cumsum(sizes) - sizes)[request[rows]]
-        cut = np.zeros(len(request), dtype=bool)
+        rows = np.arange(starts[-1]) if rows is None else rows
+        place = np.arange(len(rows)) - np.repeat(starts[:-1], sizes)
+        cut = np.zeros(offsets[-1], dtype=bool)
         cut[rows[place >= over]] = True
         candidates.verdict.against(cut, "over_max_candidates")
         rows, sizes = rows[place < over], np.minimum(sizes, over)
@@ -58,20 +60,20 @@ def _passed(candidates: Candidates) -> np.ndarray | None:
 
 
 def _order_keys(
-    mapping: Mapping, candidates: Candidates, request: np.ndarray
+    mapping: Mapping, candidates: Candidates, offsets: np.ndarray
 ) -> tuple[list[np.ndarray], np.ndarray | None]:
     """(keys of the teacher's order [N], bool [N] of rows ranked by their score, or None)."""
     columns, teacher_order = candidates.columns, mapping.options.teacher_order
     from_score = None
     if teacher_order == "list_order":
-        first = np.arange(len(request), dtype=np.float64)
+        first = np.arange(offsets[-1], dtype=np.float64)
     elif teacher_order == "score":
         first = _descending(columns)
-        from_score = np.ones(len(request), dtype=bool)
+        from_score = np.ones(offsets[-1], dtype=bool)
     else:
         first = _ascending(columns, ORDER_COLUMNS[teacher_order])
         if teacher_order == "rank" and "teacher_score" in columns:
-            from_score = _unranked_requests(first, candidates, request)
+            from_score = _unranked_requests(first, candidates, offsets)
             if from_score is not None:
                 first = np.where(from_score, _descending(columns), first)
     unranked = np.isinf(first)
@@ -84,16 +86,14 @@ def _order_keys(
 
 
 def _unranked_requests(
-    first: np.ndarray, candidates: Candidates, request: np.ndarray
+    first: np.ndarray, candidates: Candidates, offsets: np.ndarray
 ) -> np.ndarray | None:
     """Rows of requests in which no candidate has a rank; None where there are none."""
     ranked = ~np.isinf(first) & candidates.verdict.passed
     if ranked.all():
         return None
-    has_rank = np.bincount(request[ranked], minlength=int(request[-1]) + 1 if len(request) else 0)
-    if has_rank.all():
-        return None
-    from_score = has_rank[request] == 0
+    has_none = segment_sum(ranked, offsets) == 0
+    from_score = np.repeat(has_none, np.diff(offsets))
     return from_score if from_score.any() else None
 
 

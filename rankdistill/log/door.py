@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from rankdistill.hashing import U64, mix, splitmix64, xxh64
-from rankdistill.lists.batch import Lists, owners
+from rankdistill.lists.batch import Lists
 from rankdistill.lists.group import Grouped
 from rankdistill.log.agreement import first_passed, judge_agreement, request_fields
 from rankdistill.log.arrange import arrange
@@ -69,27 +69,26 @@ def admit(grouped: Grouped, mapping: Mapping, days: Days, repeated: Sequence[int
     candidates = canonical(mapping, raw.candidates)
     counts.update(candidates.counts)
     verdict = candidates.verdict
-    request = owners(raw.offsets)
     if mapping.options.layout == "rows":
-        judge_agreement(raw, mapping, days, request, verdict)
+        judge_agreement(raw, mapping, days, verdict)
     elif raw.verdict.code.any():  # comes before what is wrong with the elements of the lists
-        torn = raw.verdict.code[request]
+        torn = raw.verdict.code[raw.request]
         verdict.code = np.where(torn, torn, verdict.code)
     requests = _requests(raw, mapping, days, verdict)
     _judge_requests(raw, requests, mapping, days, repeated)
-    other_days = _leave_out(raw, requests, mapping, days, request, verdict)
+    other_days = _leave_out(raw, requests, mapping, days, verdict)
     if raw.feedback is not None:
         assert raw.feedback_request is not None
         counts["feedback.rows_in"] = raw.feedback.num_rows + raw.num_strays
         counts["feedback.value_unreadable"] = raw.num_unreadable
         counts["feedback.without_request"] = raw.num_strays - raw.num_unreadable
-        join_feedback(mapping, raw.feedback, raw.feedback_request, candidates, request, counts)
+        join_feedback(mapping, raw.feedback, raw.feedback_request, candidates, raw.request, counts)
     by_place = mapping.options.teacher_order == "list_order"
     judge_duplicates(raw.candidates, candidates, raw.offsets, by_place=by_place)
     clear_unexposed(mapping, candidates, counts)
-    lists = arrange(mapping, requests, candidates, request, counts)
+    lists = arrange(mapping, requests, candidates, raw.offsets, counts)
     counts = _counted(counts, raw, verdict, lists)
-    rejected = _rejected(raw, requests, mapping, days, verdict, request)
+    rejected = _rejected(raw, requests, mapping, days, verdict)
     return Admitted(lists, counts, rejected, other_days)
 
 
@@ -147,7 +146,6 @@ def _leave_out(
     requests: pa.RecordBatch,
     mapping: Mapping,
     days: Days,
-    request: np.ndarray,
     verdict: Verdict,
 ) -> frozenset[str]:
     """Pass the requests' verdicts on to their rows; what was not asked for is no fault.
@@ -160,9 +158,9 @@ def _leave_out(
         undrawn = splitmix64(xxh64(keys) ^ _SAMPLE_PURPOSE) >= U64(int(share * 2**64))
         undrawn &= ~missing(keys)
         raw.verdict.excuse(undrawn, "not_sampled")
-        verdict.excuse(undrawn[request], "not_sampled")
+        verdict.excuse(undrawn[raw.request], "not_sampled")
     if raw.verdict.code.any():
-        fault, free = raw.verdict.code[request], verdict.passed
+        fault, free = raw.verdict.code[raw.request], verdict.passed
         verdict.code[free] = fault[free]
     dates = requests.column("dt")
     unwanted = days.unwanted(dates)
@@ -171,7 +169,7 @@ def _leave_out(
     others = dates.filter(pa.array(unwanted & raw.verdict.passed)).unique()
     # A fault of another day must not appear in (and so replace) that day's rejects.
     raw.verdict.excuse(unwanted, "other_dt")
-    own = _dates_of(raw, requests, mapping, days, request, np.arange(len(request)))
+    own = _dates_of(raw, requests, mapping, days, np.arange(raw.candidates.num_rows))
     verdict.excuse(days.unwanted(own), "other_dt")
     return frozenset(others.drop_null().to_pylist())
 
@@ -181,12 +179,11 @@ def _dates_of(
     requests: pa.RecordBatch,
     mapping: Mapping,
     days: Days,
-    request: np.ndarray,
     rows: np.ndarray,
 ) -> pa.Array:
     """dt of single rows: in a rows log that of the row itself, whatever its request holds."""
     if mapping.options.layout == "lists":
-        return requests.column("dt").take(pa.array(request[rows]))
+        return requests.column("dt").take(pa.array(raw.request[rows]))
     own = raw.candidates.take(pa.array(rows))
     columns = {
         name: evaluate(mapped, own)[0]
@@ -217,16 +214,15 @@ def _rejected(
     mapping: Mapping,
     days: Days,
     verdict: Verdict,
-    request: np.ndarray,
 ) -> Rejected | None:
     rows = np.flatnonzero(verdict.rejected)
     if not len(rows):
         return None
-    owner = pa.array(request[rows])
+    owner = pa.array(raw.request[rows])
     own = raw.candidates.take(pa.array(rows))
     columns = {name: own.column(name) for name in own.schema.names}
     for field in raw.requests.schema:
         if field.name not in columns and not pa.types.is_nested(field.type):
             columns[field.name] = raw.requests.column(field.name).take(owner)
-    dates = _dates_of(raw, requests, mapping, days, request, rows)
+    dates = _dates_of(raw, requests, mapping, days, rows)
     return Rejected(pa.RecordBatch.from_pydict(columns), verdict.code[rows], dates)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rankdistill.lists.batch import not_null, segment_sum, spans
+from rankdistill.lists.batch import not_null, owners, segment_sum, spans
 from rankdistill.lists.group import IS_FEEDBACK, Grouped
 from rankdistill.log.canonical import evaluate
 from rankdistill.log.mapping import Mapping
@@ -33,6 +34,11 @@ class Raw:
     feedback_request: np.ndarray | None = None
     num_strays: int = 0
     num_unreadable: int = 0
+
+    @cached_property
+    def request(self) -> np.ndarray:
+        """The request (0 .. R-1) of each candidate, int64 [N]."""
+        return owners(self.offsets)
 
 
 def raw_lists(grouped: Grouped, mapping: Mapping) -> Raw:

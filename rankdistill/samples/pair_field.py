@@ -96,7 +96,8 @@ class PairField:
         who, ends = self.positives.items, self.lists.offsets[1:]
         if max_length is not None:
             ends = np.minimum(ends, self.lists.offsets[:-1] + max_length)
-        before = np.concatenate([[0], np.cumsum(self._is_negative)])
+        before = np.zeros(len(self._is_negative) + 1, dtype=np.int64)
+        np.cumsum(self._is_negative, out=before[1:])
         first = before[self.next_rank(who)]
         last = before[ends][self.request]
         return self.negatives.span(who, first, np.maximum(first, last))
