@@ -8,6 +8,7 @@ from hypothesis import assume, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from rankdistill.log import duplicates
 from tests.explored import explored
 from tests.log.door_kit import (
     admitted,
@@ -21,6 +22,14 @@ from tests.log.door_kit import (
     table,
 )
 from tests.oracle import Options, Row, oracle
+
+
+@pytest.fixture(autouse=True, scope="module")
+def several_blocks():
+    """Logs as small as these are looked through in several blocks, as large ones are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duplicates, "BLOCK", 4)
+        yield
 
 
 @pytest.mark.fault("20", "the door, rows: the lists and reasons of an oracle", times=4)
