@@ -56,7 +56,7 @@ def arrow_schema(table: str, ids: Mapping[str, pa.DataType], **groups: pa.Schema
 
 
 def as_batch(columns: Mapping[str, pa.Array], schema: pa.Schema) -> pa.RecordBatch:
-    """`columns` in the order, types and nullability of `schema`; dictionaries stay encoded."""
+    """`columns` in the order and types of `schema`, but for dictionaries, which stay encoded."""
     arrays, fields = [], []
     for field in schema:
         column = columns[field.name]

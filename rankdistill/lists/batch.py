@@ -183,7 +183,7 @@ def numbers(column: pa.Array, dtype: type) -> np.ndarray:
 
 
 def not_null(column: pa.Array) -> np.ndarray:
-    """bool [n]: Arrow's bitmap of what is there, unpacked (Arrow takes twenty times as long)."""
+    """bool [n]: Arrow's bitmap of a plain array, unpacked (Arrow takes twenty times as long)."""
     bitmap = column.buffers()[0]
     if bitmap is None:
         return np.full(len(column), not pa.types.is_null(column.type))

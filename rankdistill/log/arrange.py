@@ -13,7 +13,6 @@ from rankdistill.lists.order import LAST, Order
 from rankdistill.log.canonical import Candidates
 from rankdistill.log.mapping import Mapping
 
-SIGNS = (np.less, np.equal, np.greater)
 FIRST_TIME, LAST_TIME = 946_684_800_000_000, 4_102_444_800_000_000  # 2000 and 2100, UTC
 
 
@@ -193,7 +192,7 @@ def findings(lists: Lists, *, sampled: bool) -> dict[str, int]:
     step, rise = np.diff(rank), np.diff(score)
     np.copyto(step, 1, where=~goes_on)
     np.copyto(rise, np.nan, where=~goes_on)
-    falls, ties, rises = (np.count_nonzero(is_so(rise, 0)) for is_so in SIGNS)
+    falls, ties, rises = (np.count_nonzero(is_so) for is_so in (rise < 0, rise == 0, rise > 0))
     gaps, late = np.flatnonzero(step > 1) + 1, np.flatnonzero(rank[starts] > 1)
     num_gaps = 0 if sampled else len(gaps) + len(late)
     found: dict[str, Any] = {

@@ -71,7 +71,7 @@ def admit(grouped: Grouped, mapping: Mapping, days: Days, repeated: Sequence[int
     verdict = candidates.verdict
     if mapping.options.layout == "rows":
         judge_agreement(raw, mapping, days, verdict)
-    elif raw.verdict.code.any():  # comes before what is wrong with the elements of the lists
+    elif raw.verdict.code.any():  # what is wrong with a list comes before its elements' faults
         torn = raw.verdict.code[raw.request]
         verdict.code = np.where(torn, torn, verdict.code)
     requests = _requests(raw, mapping, days, verdict)

@@ -30,7 +30,7 @@ def judge_duplicates(
     if not len(rows):
         return
     columns, verdict = candidates.columns, candidates.verdict
-    request = np.searchsorted(offsets, rows, side="right")
+    request = np.searchsorted(offsets, rows, side="right") - 1
     picked = pa.array(rows)
     items = text_order(columns["item_id"].take(picked))
     content = hash_rows(raw.take(picked))
@@ -78,7 +78,7 @@ def _candidate_rows(candidates: Candidates, offsets: np.ndarray) -> np.ndarray:
 
 
 def _blocks(offsets: np.ndarray) -> np.ndarray:
-    """Where to cut the requests, so that a block of them has BLOCK rows, and some."""
+    """Where to cut the requests: blocks of about BLOCK rows, more where a request is long."""
     starts = np.arange(0, offsets[-1], BLOCK)
     return np.unique([*np.searchsorted(offsets, starts), len(offsets) - 1])
 

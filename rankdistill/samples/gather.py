@@ -122,7 +122,7 @@ def sample_schema(table: str, lists: Lists) -> pa.Schema:
 
 def _request_columns(lists: Lists, request: np.ndarray) -> dict[str, pa.Array]:
     columns = {name: lists.requests.column(name) for name in REQUEST_COLUMNS}
-    # What has few values is copied as codes, and written so.
+    # What has few values is copied as codes.
     columns |= {name: columns[name].dictionary_encode() for name in ("split", "dt")}
     at = _indices(request)
     return {name: column.take(at) for name, column in columns.items()}
