@@ -6,7 +6,7 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rankdistill import __version__, second_pass
@@ -34,6 +34,7 @@ from rankdistill.judge import (
     judge_grades,
     judge_negatives,
     lone_candidates,
+    missing_days,
     refuse_empty,
 )
 from rankdistill.log.days import Asked
@@ -100,6 +101,12 @@ def build(
     asked: the days to build (None: all of the log). force: build even what is up to date, and
     replace a day of which the log now lacks files. notify(event, **facts) hears of progress.
     """
+    made = _asked_for(settings, asked, force, notify)
+    missing = missing_days(asked or Asked(), made.build.days)
+    return replace(made, warnings=(*made.warnings, *missing))
+
+
+def _asked_for(settings: Settings, asked: Asked | None, force: bool, notify: Notify) -> BuildResult:
     with closing(make_engine(settings.engine)) as engine:
         prepared = prepare(settings, engine, asked)
         inputs = _input_paths(settings)

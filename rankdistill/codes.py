@@ -21,8 +21,8 @@ CODES = {
     "E0109": "An ${env:NAME} reference stands where none is read, or the variable is not set.",
     "E0110": "The command line has a verb, an option or a value that is not known, or lacks one.",
     "E0201": "The output folder is not a data set of ours, and not empty.",
-    "E0202": "The output place is refused: a file of another kind is there, it overlaps the input,"
-    " leads through a symbolic link, is not a folder, or is or holds the home folder.",
+    "E0202": "A place is refused: it is closed to us, or what is written there would meet a file of"
+    " another kind, the input, a symbolic link, no folder, or the home folder or what holds it.",
     "E0203": "Another build has committed the same dt in the meantime.",
     "E0204": "A stored table is damaged: a part or a version is lost, changed or miscounted.",
     "E0205": "A column has changed its type since the data set was made.",

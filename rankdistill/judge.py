@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from rankdistill.errors import InputError
-from rankdistill.log.days import UNDATED
+from rankdistill.log.days import UNDATED, Asked
 from rankdistill.one_pass import Tally
 from rankdistill.prepare import Prepared
 from rankdistill.samples.sources import LOGGED
@@ -45,12 +45,22 @@ def judge_days(dts: Collection[str], by_dt: Mapping[str, Mapping[str, int]]) -> 
     empty = [dt for dt in sorted(dts) if dt != UNDATED and not by_dt.get(dt, {}).get("requests")]
     if not empty:
         return []
-    more = f" and {len(empty) - 10} more" if len(empty) > 10 else ""
     return [
-        f"no row of dt={', '.join(empty[:10])}{more} can be used: the day is there, and empty (Q01 "
+        f"no row of dt={_few(empty)} can be used: the day is there, and empty (Q01 "
         "says of it: used 0); "
         "did its rows arrive, and what does the table rejects say of them?"
     ]
+
+
+def missing_days(asked: Asked, dts: Collection[str]) -> list[str]:
+    """A warning where days were asked for of which neither the log nor the data set has any."""
+    missing = [dt for dt in asked.named() if dt not in dts]
+    return [f"dt={_few(missing)}: asked for, and not in the log"] if missing else []
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(names[:10]) + more
 
 
 def judge_door(prepared: Prepared, tally: Tally) -> list[str]:

@@ -119,6 +119,33 @@ def test_a_day_the_log_does_not_have_is_an_error_that_names_those_it_has(tmp_pat
     assert "2026-11-01 to 2026-11-03" in fault.value.found
 
 
+def test_days_asked_for_that_neither_the_log_nor_the_data_set_has_are_told(tmp_path, log):
+    feed = settings(log, tmp_path / "feed")
+    asked = Asked(first="2026-10-31", last=DAYS[1])
+    told = "dt=2026-10-31: asked for, and not in the log"
+    made = build(feed, asked=asked)
+    assert told in made.warnings and sorted(made.by_dt) == DAYS[:2]
+    made = build(feed, asked=asked)
+    assert told in made.warnings and not made.is_new
+    made = build(feed, asked=Asked(first=DAYS[1], last=DAYS[2]))
+    assert not any("asked for" in warning for warning in made.warnings)
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        (Asked(), []),
+        (Asked(first="2026-11-01"), []),
+        (only("b", "a"), ["a", "b"]),
+        (Asked(first="a", last="b"), []),
+        (Asked(first="2026-10-31", last="2026-11-01"), ["2026-10-31", "2026-11-01"]),
+        (Asked(first="20261031", last="20261101"), ["20261031", "20261101"]),
+    ],
+)
+def test_which_days_are_asked_for_by_name(asked, named):
+    assert asked.named() == named
+
+
 def test_days_decided_by_rows_are_up_to_date_together(tmp_path, log):
     feed = settings(log, tmp_path / "feed", dt={"from": "request_time", "time_zone": "Asia/Tokyo"})
     first = build(feed)

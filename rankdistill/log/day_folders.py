@@ -47,7 +47,7 @@ def of_days(log: Opened, mapping: Mapping, days: Days) -> Opened:
         known = sorted({value for value in values.to_pylist() if value is not None})
         raise InputError(
             "E0311",
-            f"the log has no file of the {column} asked for",
+            f"the log has no file of {column} {days.asked}",
             found=f"{column} from {known[0]} to {known[-1]}" if known else None,
             help="see --dt, --from and --to",
         )

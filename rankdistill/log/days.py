@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
@@ -115,6 +115,17 @@ class Asked:
         if self.first is None and self.last is None:
             return "all"
         return f"{self.first or ''}..{self.last or ''}"
+
+    def named(self) -> list[str]:
+        """The days that were asked for one by one, or as dates from one to another."""
+        if self.only is not None or self.first is None or self.last is None:
+            return sorted(self.only or ())
+        try:
+            first, last = date.fromisoformat(self.first), date.fromisoformat(self.last)
+        except ValueError:
+            return []
+        spelt = "%Y-%m-%d" if "-" in self.first else "%Y%m%d"
+        return [f"{first + timedelta(days=n):{spelt}}" for n in range((last - first).days + 1)]
 
     def unwanted(self, dates: pa.Array) -> np.ndarray | None:
         """bool [R]: of a day that was not asked for; None where every day is wanted."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote
 
-from rankdistill.errors import InputError, beside
+from rankdistill.errors import InputError, PlaceError, beside
 from rankdistill.log.source import TableSource
 
 SUFFIXES = {
@@ -27,11 +27,16 @@ MOST_LOOKED_AT = 1000
 
 
 def list_files(options: TableSource) -> list[tuple[str, str]]:
-    """(file, folder from which partition folders count), sorted; E0311 where there are none."""
+    """(file, folder from which partition folders count), sorted.
+
+    Raises InputError E0311 where there are none, PlaceError E0202 where a folder that may hold
+    some, or a file, is closed to us: none is left out without a word.
+    """
     patterns = [options.path] if isinstance(options.path, str) else options.path or []
     found: dict[str, str] = {}
     for pattern in patterns:
         base = _fixed_part(pattern)
+        _refuse_closed(_looked_into(pattern))
         for match in sorted(glob.glob(pattern, recursive=True)) or []:
             if Path(match).is_dir():
                 found.update((f, base) for f in _files_below(match, options))
@@ -50,6 +55,7 @@ def list_files(options: TableSource) -> list[tuple[str, str]]:
             found=_nearby(patterns[0]) if patterns else None,
             help=_in_its_place(patterns[0], options) if patterns else None,
         )
+    _refuse_closed(found)
     return sorted(found.items())
 
 
@@ -73,8 +79,30 @@ def _fixed_part(pattern: str) -> str:
     return str(path if path.is_dir() else path.parent)
 
 
+def _looked_into(pattern: str) -> Iterator[str]:
+    """The folders that a glob lists or goes through; it is silent where it may not."""
+    parts = Path(pattern).parts
+    first = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    for end in range(first, len(parts)):
+        above = str(Path(*parts[:end]))
+        yield from filter(os.path.isdir, glob.glob(above, recursive=True))
+
+
+def _refuse_closed(paths: Iterable[str]) -> None:
+    for path in paths:
+        if not os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0)):
+            raise PlaceError(
+                "E0202",
+                f"the log's {path} is closed to us",
+                found="Permission denied",
+                help="let the user that runs this read it, or leave it out of the path",
+            )
+
+
 def _files_below(folder: str, options: TableSource) -> Iterable[str]:
-    for path in sorted(Path(folder).rglob("*")):
+    below = sorted(Path(folder).rglob("*"))
+    _refuse_closed([folder, *(str(path) for path in below if path.is_dir())])
+    for path in below:
         hidden = any(p.startswith(("_", ".")) for p in path.relative_to(folder).parts)
         if path.is_file() and not hidden and path.name.endswith(SUFFIXES[options.format]):
             yield str(path)

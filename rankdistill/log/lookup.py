@@ -140,10 +140,19 @@ class Lookup:
                 text = self.options.format in TEXT_FORMATS
                 if not column.hash_of:
                     fault = kind_fault(kind, inner, column.unit, text=text)
-                help = f"map another column, or --set {self.where}.{place}=null to leave it out"
+                help = self._cure(kind, inner, column, place)
             if fault is not None:
                 said = f'column "{".".join(path)}" ({self.where}.{place}) {fault}'
                 self._add(InputError("E0304", said, found=str(found), help=help), place)
+
+    def _cure(self, kind: str, found: pa.DataType, column: Column, place: str) -> str:
+        """What may be done where a column's type does not do."""
+        if kind == "time" and pa.types.is_integer(found) and column.unit is None:
+            named = f"{{column: {'.'.join(column.paths()[0])}, unit: s}}"
+            return f"--set '{self.where}.{place}={named}', if it counts seconds"
+        if place.startswith("columns.feedback."):
+            return f"map another column, or take it out of {self.where}.columns.feedback"
+        return f"map another column, or --set {self.where}.{place}=null to leave it out"
 
     def _check_constant(self, name: str, kind: str, column: Column, place: str) -> None:
         fault = None

@@ -102,7 +102,7 @@ MISTAKES = {
     ),
     "a day that the log does not have": (
         ("build --config feed.yaml --dt 2026-11-09", 3),
-        ["error[E0311]: the log has no file of the dt asked for"],
+        ["error[E0311]: the log has no file of dt 2026-11-09"],
         ["found   : dt from 2026-11-01 to 2026-11-02", "help    : see --dt"],
     ),
     "a report before the build": (

@@ -58,15 +58,21 @@ def test_an_output_that_is_read_only_is_refused(world, tmp_path, trial):
     assert hashes(root) == world.new
 
 
-@pytest.mark.fault("30", "an input that may not be read", times=2)
+@pytest.mark.fault("30", "an input that may not be read", times=5)
 def test_an_input_without_the_right_to_read_is_refused(world, tmp_path, trial):
     root = world.copy(tmp_path)
     log = Path(shutil.copytree(world.folder / "log", tmp_path / "log"))
-    closed = (log, max(log.rglob("*.parquet")))[trial]
+    file = max(log.rglob("*.parquet"))
+    closed, asked = (
+        *((log, log), (file, log), (file.parent, log)),
+        *((file.parent, log / "*/*.parquet"), (file.parent, log / "**/*.parquet")),
+    )[trial]
+    mode = closed.stat().st_mode
     closed.chmod(0o000)
-    code, said = built_heeding_modes(world, root, "--path", str(log))
-    assert code in (3, 4) and "error[E0" in said and "Traceback" not in said, said
-    assert str(log) in said
+    code, said = built_heeding_modes(world, root, "--path", str(asked))
+    closed.chmod(mode)
+    assert (code, "Traceback" in said) == (4, False), said
+    assert f"error[E0202]: the log's {closed} is closed to us" in said
     assert hashes(root) == world.old
 
 
