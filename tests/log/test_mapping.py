@@ -6,6 +6,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from rankdistill.log.source import Column, Condition, StageFromFlags
@@ -216,6 +217,17 @@ def test_an_own_name_can_be_left_out(tmp_path):
     (error,) = faults(tmp_path, [row])
     assert error.code == "E0304" and "--set log.columns.position=null" in error.help
     assert read(tmp_path, [row], {"position": None})[2]["rows_used"] == 1
+
+
+def test_a_cure_that_is_told_for_a_wrong_type_works(tmp_path):
+    row = {**ROW, "click": "yes", "t": 1_795_000_000}
+    (error,) = faults(tmp_path, [row], {"feedback": ["click"]})
+    assert error.help.endswith("or take it out of log.columns.feedback")
+    (error,) = faults(tmp_path, [row], {"request_time": "t"})
+    cure = "'log.columns.request_time={column: t, unit: s}'"
+    assert error.help == f"--set {cure}, if it counts seconds"
+    told = yaml.safe_load(cure.strip("'").split("=", 1)[1])
+    assert read(tmp_path, [row], {"request_time": told})[2]["rows_used"] == 1
 
 
 def test_a_column_of_the_null_type_is_a_column_of_nulls(tmp_path):
