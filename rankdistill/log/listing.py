@@ -23,6 +23,7 @@ SUFFIXES = {
     "orc": (".orc",),
 }
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+HIDDEN = ("_", ".")
 MOST_LOOKED_AT = 1000
 
 
@@ -90,7 +91,8 @@ def _looked_into(pattern: str) -> Iterator[str]:
 
 def _refuse_closed(paths: Iterable[str]) -> None:
     for path in paths:
-        if not os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0)):
+        wanted = os.R_OK | os.X_OK if os.path.isdir(path) else os.R_OK
+        if os.path.exists(path) and not os.access(path, wanted):  # a link may lead nowhere
             raise PlaceError(
                 "E0202",
                 f"the log's {path} is closed to us",
@@ -99,13 +101,17 @@ def _refuse_closed(paths: Iterable[str]) -> None:
             )
 
 
-def _files_below(folder: str, options: TableSource) -> Iterable[str]:
-    below = sorted(Path(folder).rglob("*"))
-    _refuse_closed([folder, *(str(path) for path in below if path.is_dir())])
-    for path in below:
-        hidden = any(p.startswith(("_", ".")) for p in path.relative_to(folder).parts)
-        if path.is_file() and not hidden and path.name.endswith(SUFFIXES[options.format]):
-            yield str(path)
+def _files_below(folder: str, options: TableSource) -> Iterator[str]:
+    """Files of the format, but for hidden ones and those in hidden folders."""
+    _refuse_closed([folder])
+    for place, folders, names in os.walk(str(Path(folder))):
+        folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
+        _refuse_closed(os.path.join(place, name) for name in folders)
+        for name in names:
+            path = os.path.join(place, name)
+            is_ours = name.endswith(SUFFIXES[options.format]) and not name.startswith(HIDDEN)
+            if is_ours and os.path.isfile(path):
+                yield path
 
 
 def _in_its_place(pattern: str, options: TableSource) -> str:
