@@ -38,7 +38,7 @@ def list_files(options: TableSource) -> list[tuple[str, str]]:
     for pattern in patterns:
         base = _fixed_part(pattern)
         _refuse_closed(_looked_into(pattern))
-        for match in sorted(glob.glob(pattern, recursive=True)) or []:
+        for match in glob.glob(pattern, recursive=True):
             if Path(match).is_dir():
                 found.update((f, base) for f in _files_below(match, options))
             else:
@@ -56,8 +56,9 @@ def list_files(options: TableSource) -> list[tuple[str, str]]:
             found=_nearby(patterns[0]) if patterns else None,
             help=_in_its_place(patterns[0], options) if patterns else None,
         )
-    _refuse_closed(found)
-    return sorted(found.items())
+    files = sorted(found.items())
+    _refuse_closed(path for path, _ in files)
+    return files
 
 
 def partition(path: str, base: str) -> tuple[tuple[str, str | None], ...]:
@@ -92,7 +93,7 @@ def _looked_into(pattern: str) -> Iterator[str]:
 def _refuse_closed(paths: Iterable[str]) -> None:
     for path in paths:
         wanted = os.R_OK | os.X_OK if os.path.isdir(path) else os.R_OK
-        if os.path.exists(path) and not os.access(path, wanted):  # a link may lead nowhere
+        if not os.access(path, wanted) and os.path.exists(path):  # a link may lead nowhere
             raise PlaceError(
                 "E0202",
                 f"the log's {path} is closed to us",
